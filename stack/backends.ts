@@ -173,7 +173,7 @@ async function json<T>(url: URL): Promise<T> {
   const response = await fetch(url, { signal: AbortSignal.timeout(10_000) });
   const text = await response.text();
   if (!response.ok)
-    throw new Error(`${url} answered ${response.status} ${text.trim()}`);
+    throw new Error(`${url.href} answered ${response.status} ${text.trim()}`);
   return JSON.parse(text) as T;
 }
 

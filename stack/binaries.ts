@@ -21,8 +21,9 @@ import { pipeline } from 'node:stream/promises';
 import { unzipSync } from 'fflate';
 import { extract } from 'tar';
 import { ROOT, type Component, type GoModule } from './components.ts';
+import { reasonOf } from './processes.ts';
 
-/** Tells people how far a long piece of work is: "12 of 140 MB". */
+/** Tells people how far a long piece of work is: "12 of 140 MB"; an empty text when it is over. */
 export type Progress = (text: string) => void;
 
 export interface Binary {
@@ -115,14 +116,6 @@ export async function obtainBinary(
       `${program}-${version}-${hash.digest('hex').slice(0, 8)}`,
     );
   }
-}
-
-/** What went wrong, with the cause that fetch hides behind "fetch failed". */
-function reasonOf(error: unknown): string {
-  const { message, cause } = error as Error & {
-    cause?: { code?: string; message?: string };
-  };
-  return cause?.code ?? cause?.message ?? message;
 }
 
 function findOnPath(program: string, version: string): string | undefined {
@@ -279,7 +272,7 @@ async function buildGoModule(
   let workFolder = source;
   progress('loading Go modules');
   if (module.generate) {
-    await go(module.generate.command, source, stop, (line) => progress(line));
+    await go(module.generate.command, source, stop, () => {});
     workFolder = join(source, module.generate.folder);
     for (const file of ['go.mod', 'go.sum'])
       await cp(join(source, file), join(workFolder, file));

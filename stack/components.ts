@@ -73,11 +73,6 @@ const identity = (...ports: number[]): Record<number, number> =>
 const arch = process.arch === 'x64' ? 'amd64' : process.arch;
 const os = process.platform;
 
-const LOOPBACK_FLAGS = [
-  '-server.http-listen-address=127.0.0.1',
-  '-server.grpc-listen-address=127.0.0.1',
-];
-
 const postgres: Component = {
   name: 'postgres',
   title: 'PostgreSQL',
@@ -88,7 +83,7 @@ const postgres: Component = {
         'utf8',
       ),
     ) as { version: string }
-  ).version.split('-')[0]!,
+  ).version.split('.0-')[0]!,
   ports: { 5432: 15432 }, // not 5432: a developer's own PostgreSQL may be there
   folders: {},
   args: () => [],
@@ -115,10 +110,7 @@ const loki: Component = {
     },
   },
   folders: { '/etc/loki': 'config', '/loki': 'data' },
-  args: ({ config }) => [
-    `-config.file=${config}/loki-config.yaml`,
-    ...LOOPBACK_FLAGS,
-  ],
+  args: ({ config }) => [`-config.file=${config}/loki-config.yaml`],
 };
 
 const tempo: Component = {
@@ -138,10 +130,7 @@ const tempo: Component = {
     },
   },
   folders: { '/etc/tempo': 'config', '/var/tempo': 'data' },
-  args: ({ config }) => [
-    `-config.file=${config}/tempo-config.yaml`,
-    ...LOOPBACK_FLAGS,
-  ],
+  args: ({ config }) => [`-config.file=${config}/tempo-config.yaml`],
 };
 
 /** Takes Tempo's place where Tempo cannot be had: same ports, traces in memory only. */
@@ -165,7 +154,7 @@ const mimir: Component = {
   name: 'mimir',
   title: 'Mimir',
   version: versionOf('mimir'),
-  ports: identity(9009, 9096),
+  ports: identity(9009, 9096, 7946),
   readyUrl: 'http://127.0.0.1:9009/ready',
   binary: {
     program: 'mimir',
@@ -181,10 +170,7 @@ const mimir: Component = {
     },
   },
   folders: { '/etc/mimir': 'config', '/data': 'data' },
-  args: ({ config }) => [
-    `-config.file=${config}/mimir-config.yaml`,
-    ...LOOPBACK_FLAGS,
-  ],
+  args: ({ config }) => [`-config.file=${config}/mimir-config.yaml`],
 };
 
 const collector: Component = {
@@ -206,10 +192,10 @@ const collector: Component = {
       package: '.',
       tags: 'remove_all_sd', // of Prometheus' service discoveries only the static one is used
       generate: {
-        command: [
-          ...['tool', 'builder', '--config', 'builder.yaml'],
-          ...['--skip-compilation', '--skip-get-modules'],
-        ],
+        command:
+          'tool builder --config builder.yaml --skip-compilation --skip-get-modules'.split(
+            ' ',
+          ),
         folder: 'generated',
       },
     },

@@ -4,7 +4,7 @@ import { ROOT, components, type Component } from './components.ts';
 
 /**
  * Rewrites one config file of a container for a native run on this machine:
- * `0.0.0.0:PORT` and other components' `name:PORT` become 127.0.0.1 with the port of a
+ * `0.0.0.0`, `0.0.0.0:PORT` and other components' `name:PORT` become 127.0.0.1 with the port of a
  * native run, and folders of the container become `folders` (absolute paths).
  */
 export function nativeConfig(
@@ -13,10 +13,12 @@ export function nativeConfig(
   folders: Record<string, string>,
   all: Pick<Component, 'name' | 'ports'>[] = components,
 ): string {
-  let result = text.replace(
-    /\b0\.0\.0\.0:(\d+)\b/g,
-    (_, port) => `127.0.0.1:${own.ports[Number(port)] ?? port}`,
-  );
+  let result = text
+    .replace(
+      /\b0\.0\.0\.0:(\d+)\b/g,
+      (_, port) => `127.0.0.1:${own.ports[Number(port)] ?? port}`,
+    )
+    .replace(/\b0\.0\.0\.0\b/g, '127.0.0.1');
   for (const other of all)
     result = result.replace(
       new RegExp(`(?<![\\w.-])${other.name}:(\\d+)\\b`, 'g'),

@@ -152,8 +152,11 @@ async function refuseBusyPorts(wanted: Component[]): Promise<void> {
     );
 }
 
-// Downloads overlap; compiling uses every core by itself, so more at once only helps large machines.
-async function obtainBinaries(
+/**
+ * The program of each component, or why it cannot be had.
+ * Compiling uses every core by itself, so more at once only helps large machines.
+ */
+export async function obtainBinaries(
   wanted: Component[],
   progress: (name: string) => Progress,
   stop: AbortSignal,
@@ -168,6 +171,7 @@ async function obtainBinaries(
           throw error;
         },
       );
+      progress(part.name)('');
       result.set(part.name, found);
     }
   };

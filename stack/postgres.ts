@@ -67,11 +67,15 @@ export async function preparePostgres(
     await createCluster(postgres, initdb, data, user);
   return {
     file: postgres,
-    args: ['-D', data, '-p', String(port)].concat([
+    args: [
+      '-D',
+      data,
+      '-p',
+      String(port),
       // loopback TCP only: no Unix socket, whose folder differs between systems
-      ...['-c', 'listen_addresses=127.0.0.1'],
-      ...['-c', 'unix_socket_directories='],
-    ]),
+      '-clisten_addresses=127.0.0.1',
+      '-cunix_socket_directories=',
+    ],
     ...user,
     stopSignal: 'SIGINT',
   };

@@ -102,7 +102,7 @@ export class ManagedProcess {
     for (;;) {
       const reason = await check(
         AbortSignal.any([stop, AbortSignal.timeout(2_000)]),
-      ).catch(String);
+      );
       stop.throwIfAborted();
       if (this.ended) throw this.startError(this.ended);
       if (reason === undefined) return;
@@ -145,7 +145,7 @@ function watch(pid: number): ChildProcess {
     'sh',
     [
       '-c',
-      'while read -r _; do :; done; kill -TERM -- "-$0"; sleep 5; kill -KILL -- "-$0"',
+      'while read -r _; do :; done; kill -s TERM -- "-$0"; sleep 5; kill -s KILL -- "-$0"',
       String(pid),
     ],
     { stdio: ['pipe', 'ignore', 'ignore'], detached: true },
@@ -165,12 +165,24 @@ function killGroup(pid: number, signal: NodeJS.Signals): void {
 /** Ready when a GET of `url` answers 2xx. */
 export function httpReady(url: string): ReadyCheck {
   return async (signal) => {
-    const response = await fetch(url, { signal });
-    const body = await response.text();
-    return response.ok
-      ? undefined
-      : `${url} answered ${response.status} ${body.trim().slice(0, 200)}`;
+    try {
+      const response = await fetch(url, { signal });
+      const body = await response.text();
+      return response.ok
+        ? undefined
+        : `${url} answered ${response.status} ${body.trim().slice(0, 200)}`;
+    } catch (error) {
+      return `${url} does not answer (${reasonOf(error)})`;
+    }
   };
+}
+
+/** What went wrong, with the cause that fetch hides behind "fetch failed". */
+export function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error & {
+    cause?: { code?: string; message?: string };
+  };
+  return cause?.code ?? cause?.message ?? message;
 }
 
 /** True when something listens on this port of the loopback address. */

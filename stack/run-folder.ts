@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ROOT } from './components.ts';
 import { commandLine } from './processes.ts';
@@ -34,10 +34,10 @@ export interface RunningComponent {
   readyAfter?: number;
 }
 
-export async function writeRecord(record: RunRecord): Promise<void> {
-  await mkdir(runFolder, { recursive: true });
-  await writeFile(`${recordFile}.new`, JSON.stringify(record, null, 2));
-  await rename(`${recordFile}.new`, recordFile);
+export function writeRecord(record: RunRecord): void {
+  mkdirSync(runFolder, { recursive: true });
+  writeFileSync(`${recordFile}.new`, JSON.stringify(record, null, 2));
+  renameSync(`${recordFile}.new`, recordFile);
 }
 
 /** The newest native run, running or ended; undefined when there was none. */

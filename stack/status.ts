@@ -17,7 +17,7 @@ try {
     } of run.components) {
       const { readyUrl } = component(name);
       const problem = readyUrl
-        ? await httpReady(readyUrl)(AbortSignal.timeout(2_000)).catch(String)
+        ? await httpReady(readyUrl)(AbortSignal.timeout(2_000))
         : undefined;
       console.log(
         [

@@ -65,7 +65,7 @@ async function start(plan: PlannedProcess): Promise<void> {
     readyAfter: undefined as number | undefined,
   };
   record.components.push(entry);
-  await writeRecord(record);
+  writeRecord(record);
   void child.whenEnded.then(() => {
     if (allReady)
       void end(describeEnd(plan.name, child.ended!, child.logFile), 1);
@@ -78,7 +78,7 @@ async function start(plan: PlannedProcess): Promise<void> {
     stop.signal,
   );
   entry.readyAfter = Math.round(performance.now() - began);
-  await writeRecord(record);
+  writeRecord(record);
   tell({ type: 'ready', name: plan.name, afterMs: entry.readyAfter });
 }
 
@@ -95,7 +95,7 @@ function end(reason: string, code = 0): Promise<never> {
         .map((child) => child.stop(15_000)),
     );
     record.ended = `${new Date().toISOString()}: ${reason}`;
-    await writeRecord(record);
+    writeRecord(record);
     tell({ type: 'ended', reason });
     process.exit(code);
   })();

@@ -3,14 +3,16 @@ export class ProgressLine {
   private readonly parts = new Map<string, string>();
   private lastPrinted = 0;
 
+  /** Shows `text` as the progress of `name`; an empty text takes it off the line. */
   update(name: string, text: string): void {
-    this.parts.set(name, text);
+    if (text) this.parts.set(name, text);
+    else this.parts.delete(name);
     const line = [...this.parts].map(([n, t]) => `${n}: ${t}`).join('  ·  ');
     if (process.stdout.isTTY)
       process.stdout.write(
         `\r\x1b[K${line.slice(0, process.stdout.columns - 1)}`,
       );
-    else if (Date.now() - this.lastPrinted > 15_000) {
+    else if (line && Date.now() - this.lastPrinted > 15_000) {
       // a log file gets a line now and then instead
       console.log(line);
       this.lastPrinted = Date.now();

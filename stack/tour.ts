@@ -11,12 +11,12 @@ import {
   type LogLine,
   type Span,
 } from './backends.ts';
-import { httpReady } from './processes.ts';
+import { httpReady, reasonOf } from './processes.ts';
 import { component } from './components.ts';
 import { readRecord, runningNow } from './run-folder.ts';
 import { fail } from './terminal.ts';
 
-/** How long a signal may take to its store before the tour says that it is missing. */
+/** How long the signals may take to their stores before the tour says what is missing. */
 const DEADLINE_MS = 30_000;
 
 const ROUTE = '/books/create';
@@ -52,27 +52,30 @@ async function tour(): Promise<void> {
   );
 
   const missing: string[] = [];
+  const deadline = Date.now() + DEADLINE_MS;
+  const within = <T>(ask: () => Promise<T | undefined | false>) =>
+    poll(ask, deadline - Date.now()).catch(() => undefined);
 
   const logql = `{service_name="backend-example"} | trace_id="${traceId}"`;
   heading('2. Its log lines, from Loki');
   console.log(`   LogQL: ${logql}\n`);
-  const logs = await poll(async () => {
+  const logs = await within(async () => {
     const lines = await queryLogs(logql);
-    // the request's own line comes last: then all are there
+    // the line that sums up the request comes last: then all are there
     return (
-      lines.some(({ line }) => line.includes('request completed')) && lines
+      lines.some(({ labels }) => labels.http_response_status_code) && lines
     );
-  }, DEADLINE_MS);
+  });
   if (logs) for (const line of logs) console.log(formatLog(line));
   else missing.push(await explain('log line', 'loki'));
   console.log(`\n   in Grafana: ${exploreLink('loki', { expr: logql })}`);
 
   heading('3. Its trace, from Tempo');
   console.log(`   TraceQL: ${traceId}\n`);
-  const spans = await poll(async () => {
+  const spans = await within(async () => {
     const found = await queryTrace(traceId);
     return isComplete(found) && found;
-  }, DEADLINE_MS);
+  });
   if (spans) for (const line of waterfall(spans)) console.log(line);
   else missing.push(await explain('complete trace', 'tempo'));
   console.log(
@@ -80,10 +83,10 @@ async function tour(): Promise<void> {
   );
 
   heading('4. What it added to the metrics, from Mimir');
-  const counted = await poll(async () => {
+  const counted = await within(async () => {
     const now = await readCounts();
     return now.every(({ value }, i) => value > before[i]!.value) && now;
-  }, DEADLINE_MS);
+  });
   for (const [i, { name, promql, value }] of (
     counted ?? (await readCounts())
   ).entries())
@@ -101,12 +104,10 @@ async function tour(): Promise<void> {
   );
 
   heading('5. The way back: from the metric to this trace');
-  const exemplar = await poll(
-    async () =>
-      (await queryExemplars(LATENCY)).find(
-        ({ labels }) => labels.trace_id === traceId,
-      ),
-    DEADLINE_MS,
+  const exemplar = await within(async () =>
+    (await queryExemplars(LATENCY)).find(
+      ({ labels }) => labels.trace_id === traceId,
+    ),
   );
   if (exemplar)
     console.log(
@@ -127,7 +128,7 @@ async function tour(): Promise<void> {
 async function requireService(): Promise<void> {
   const problem = await httpReady(`${BOOKS}/health/ready`)(
     AbortSignal.timeout(5_000),
-  ).catch(() => `nothing answers at ${BOOKS}`);
+  );
   if (!problem) return;
   const last = (await runningNow()) ? undefined : await readRecord();
   throw new Error(
@@ -175,11 +176,9 @@ async function readCounts(): Promise<
 /** Which hop a missing signal was lost at, as far as it can be seen from outside. */
 async function explain(what: string, store: string): Promise<string> {
   const { title, readyUrl } = component(store);
-  const down = await httpReady(readyUrl!)(AbortSignal.timeout(3_000)).catch(
-    (error: Error) => String(error.cause ?? error),
-  );
-  const within = `No ${what} of this request reached ${title} within ${DEADLINE_MS / 1000} s.`;
-  if (down) return `${within} ${title} itself does not answer: ${down}`;
+  const down = await httpReady(readyUrl!)(AbortSignal.timeout(3_000));
+  const lost = `No ${what} of this request reached ${title} within ${DEADLINE_MS / 1000} s.`;
+  if (down) return `${lost} ${down}`;
   const collector = await fetch('http://127.0.0.1:4318/v1/traces', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -187,8 +186,8 @@ async function explain(what: string, store: string): Promise<string> {
     signal: AbortSignal.timeout(3_000),
   }).catch((error: Error) => error);
   return collector instanceof Error
-    ? `${within} The collector does not answer on port 4318: ${String(collector.cause ?? collector)}`
-    : `${within} Both answer; so it was lost in the service, or between the collector and ${title}: see the collector's log.`;
+    ? `${lost} The collector does not answer on port 4318 (${reasonOf(collector)}).`
+    : `${lost} Both answer; so it was lost in the service, or between the collector and ${title}: see the collector's log.`;
 }
 
 function isComplete(spans: Span[]): boolean {
@@ -196,7 +195,7 @@ function isComplete(spans: Span[]): boolean {
   return (
     spans.some(({ parentSpanId }) => parentSpanId === '') &&
     spans.every(({ parentSpanId: p }) => p === '' || ids.has(p)) &&
-    spans.some(({ attributes }) => 'db.query.text' in attributes)
+    spans.some(({ kind }) => kind === 'CLIENT')
   );
 }
 

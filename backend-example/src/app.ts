@@ -1,0 +1,29 @@
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { NestFactory } from '@nestjs/core';
+import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { Logger } from 'nestjs-pino';
+import { AppModule } from './app.module';
+
+/** The complete application, not yet listening: what main.ts runs and the tests call. */
+export async function createApp(): Promise<NestExpressApplication> {
+  const app = await NestFactory.create<NestExpressApplication>(AppModule, {
+    bufferLogs: true,
+    // BooksModule parses bodies, after the logger: a request with a bad body is logged as well.
+    bodyParser: false,
+  });
+  app.useLogger(app.get(Logger));
+  // Nest would buffer until it listens, and hide what start-up says about the database.
+  app.flushLogs();
+  app.disable('x-powered-by');
+
+  const openApi = new DocumentBuilder()
+    .setTitle('Books')
+    .setDescription(
+      'A small service to watch through traces, logs and metrics.',
+    )
+    .setVersion('1.0')
+    .build();
+  SwaggerModule.setup('api', app, SwaggerModule.createDocument(app, openApi));
+
+  return app;
+}

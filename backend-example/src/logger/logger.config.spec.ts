@@ -1,0 +1,138 @@
+import { createServer, request, type RequestOptions } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Writable } from 'node:stream';
+import { pinoHttp, type HttpLogger } from 'pino-http';
+import { loggerConfig } from './logger.config';
+
+type Line = Record<string, unknown>;
+
+/** The configured logger, and what it has written. */
+function createLogger(env: NodeJS.ProcessEnv = {}) {
+  const lines: Line[] = [];
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      lines.push(JSON.parse(chunk.toString()) as Line);
+      done();
+    },
+  });
+  const config = loggerConfig({ NODE_ENV: 'production', ...env });
+  return { lines, middleware: pinoHttp(config.pinoHttp, stream) };
+}
+
+/** The lines that one request leaves behind. */
+async function logOf(
+  options: RequestOptions,
+  status = 200,
+  inside: (log: HttpLogger['logger']) => void = () => undefined,
+): Promise<Line[]> {
+  const { lines, middleware } = createLogger();
+  const server = createServer((req, res) => {
+    middleware(req, res);
+    inside(middleware.logger);
+    res.statusCode = status;
+    res.setHeader('set-cookie', 'session=SECRET');
+    res.end();
+  }).listen(0, '127.0.0.1');
+  await new Promise((listening) => server.once('listening', listening));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) =>
+    request({ port, host: '127.0.0.1', agent: false, ...options }, (response) =>
+      response.resume().on('end', done),
+    ).end(),
+  );
+  await new Promise((closed) => server.close(closed));
+  return lines;
+}
+
+describe(loggerConfig.name, () => {
+  it('writes one line per request, with the path but not the query', async () => {
+    expect(
+      await logOf({ method: 'POST', path: '/books/create?q=1' }, 201),
+    ).toEqual([
+      {
+        level: 'info',
+        time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string,
+        msg: 'POST /books/create 201',
+        'http.request.method': 'POST',
+        'url.path': '/books/create',
+        'http.response.status_code': 201,
+        duration_ms: expect.any(Number) as number,
+      },
+    ]);
+  });
+
+  it.each([
+    [200, 'info'],
+    [304, 'info'],
+    [400, 'warn'],
+    [404, 'warn'],
+    [500, 'error'],
+    [503, 'error'],
+  ])('logs a %d as %s', async (status, level) => {
+    const lines = await logOf({ path: '/x' }, status);
+    expect(lines).toHaveLength(1);
+    expect(lines[0].level).toBe(level);
+    expect(lines[0]).not.toHaveProperty('err');
+  });
+
+  it.each([['/health/live'], ['/health/ready'], ['/metrics']])(
+    'is silent about %s',
+    async (path) => expect(await logOf({ path })).toEqual([]),
+  );
+
+  it('hides secrets from whoever logs a request, a response or headers', () => {
+    const { lines, middleware } = createLogger();
+    const headers = {
+      authorization: 'SECRET',
+      cookie: 'SECRET',
+      'set-cookie': ['SECRET'],
+      accept: 'text/html',
+    };
+    middleware.logger.info({ req: { headers } });
+    middleware.logger.info({ response: { headers } });
+    middleware.logger.info({ headers });
+    middleware.logger.info(headers);
+    middleware.logger.child({ request: { headers } }).info('child');
+
+    expect(lines).toHaveLength(5);
+    expect(JSON.stringify(lines)).not.toContain('SECRET');
+    expect(lines[2].headers).toEqual({
+      authorization: '[Redacted]',
+      cookie: '[Redacted]',
+      'set-cookie': '[Redacted]',
+      accept: 'text/html',
+    });
+  });
+
+  it('hides the secrets of a real request and response', async () => {
+    const lines = await logOf(
+      { path: '/x', headers: { authorization: 'SECRET', cookie: 'SECRET' } },
+      200,
+      (log) => log.info('inside'),
+    );
+    expect(lines.map(({ msg }) => msg)).toEqual(['inside', 'GET /x 200']);
+    expect(JSON.stringify(lines)).not.toContain('SECRET');
+  });
+
+  it('keeps text from users inside its JSON string', () => {
+    const { lines, middleware } = createLogger();
+    const title = '"}\n{"level":"fatal","msg":"forged\u001b[2J"}';
+    middleware.logger.info({ title }, title);
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatchObject({ level: 'info', title, msg: title });
+  });
+
+  it('follows LOG_LEVEL', () => {
+    const { lines, middleware } = createLogger({ LOG_LEVEL: 'warn' });
+    middleware.logger.info('no');
+    middleware.logger.warn('yes');
+    expect(lines.map(({ msg }) => msg)).toEqual(['yes']);
+  });
+
+  it('is for people to read unless in production', () => {
+    const transport = (NODE_ENV?: string) =>
+      loggerConfig({ NODE_ENV }).pinoHttp;
+    expect(transport()).toHaveProperty('transport.target', 'pino-pretty');
+    expect(transport('production')).toHaveProperty('transport', undefined);
+  });
+});

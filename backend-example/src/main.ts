@@ -1,0 +1,52 @@
+// First: it installs the hooks that patch the modules loaded below.
+import { otelSDK } from './instrumentation';
+// Nest 12 imports express as an ES module, which the hooks do not see: load it here with require.
+import 'express';
+import { Logger } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createApp } from './app';
+
+const logger = new Logger('Main');
+
+async function bootstrap(): Promise<void> {
+  otelSDK.start();
+
+  const app = await createApp();
+
+  const shutdown = async (signal: string) => {
+    logger.log(`${signal} received, shutting down`);
+    // Together below the 10 s that Docker waits before it kills.
+    await atMost(4000, 'closing the server', app.close());
+    await exit(0);
+  };
+  process.once('SIGTERM', () => void shutdown('SIGTERM'));
+  process.once('SIGINT', () => void shutdown('SIGINT'));
+
+  const { HOST, PORT } = process.env;
+  const port = Number(PORT || 5555); // `||`: an empty variable means the default, too
+  await (HOST ? app.listen(port, HOST) : app.listen(port)); // without: all interfaces
+  logger.log(`Listening on ${await app.getUrl()}`);
+}
+
+/** Sends what telemetry is still queued, then ends the process. */
+async function exit(code: number): Promise<never> {
+  await atMost(5000, 'flushing telemetry', otelSDK.shutdown());
+  process.exit(code);
+}
+
+/** Waits for `work`, but no longer than `milliseconds`; a failure is logged, never thrown. */
+async function atMost(
+  milliseconds: number,
+  what: string,
+  work: Promise<void>,
+): Promise<void> {
+  const failed = (error: Error) => {
+    logger.warn(`${what} failed: ${error.message}`);
+  };
+  await Promise.race([work.catch(failed), sleep(milliseconds)]);
+}
+
+bootstrap().catch(async (error: Error) => {
+  logger.fatal(error);
+  await exit(1);
+});

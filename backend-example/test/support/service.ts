@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { freePort } from './free-port';
+
+const MAIN = join(__dirname, '../../dist/main.js');
+
+export type Service = Awaited<ReturnType<typeof startService>>;
+
+/**
+ * Runs the built application as its own process and waits until it listens.
+ *
+ * @param env over the settings of the test run; all ports are free ones
+ * @param nodeOptions arguments for node, before the script
+ */
+export async function startService(
+  env: Record<string, string> = {},
+  nodeOptions: string[] = [],
+) {
+  const metricsPort = await freePort();
+  const child = spawn(process.execPath, [...nodeOptions, MAIN], {
+    env: {
+      PATH: process.env.PATH,
+      NODE_ENV: 'production',
+      DATABASE_URL: process.env.TEST_DATABASE_URL,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      OTEL_EXPORTER_PROMETHEUS_HOST: '127.0.0.1',
+      OTEL_EXPORTER_PROMETHEUS_PORT: String(metricsPort),
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const exited = once(child, 'exit') as Promise<
+    [code: number | null, signal: NodeJS.Signals | null]
+  >;
+  process.once('exit', () => child.kill('SIGKILL'));
+
+  const output: string[] = [];
+  const url = await new Promise<string>((resolve, reject) => {
+    for (const stream of [child.stdout!, child.stderr!]) {
+      createInterface(stream).on('line', (line) => {
+        output.push(line);
+        const address = /Listening on (http:\/\/[\w.:]+)/.exec(line)?.[1];
+        if (address) resolve(address);
+      });
+    }
+    child.once('exit', () => {
+      reject(new Error(`The service did not start:\n${output.join('\n')}`));
+    });
+  });
+
+  return {
+    url,
+    child,
+    metricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
+    /** Everything written to stdout and stderr so far, by line. */
+    output,
+    /** Sends SIGTERM and waits for the end. */
+    async stop() {
+      child.kill('SIGTERM');
+      const [code, signal] = await exited;
+      return { code, signal };
+    },
+    /** For afterAll: ends what a failed test has left running. */
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+/** Sends a request, with a JSON body if one is given. */
+export function call(
+  url: string,
+  method = 'GET',
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  const init: RequestInit = { method, headers };
+  if (body !== undefined) {
+    init.headers = { 'content-type': 'application/json', ...headers };
+    init.body = JSON.stringify(body);
+  }
+  return fetch(url, init);
+}

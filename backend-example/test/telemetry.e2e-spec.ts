@@ -1,0 +1,488 @@
+import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { Pool } from 'pg';
+import { version } from '../package.json';
+import { eventually } from './support/eventually';
+import { freePort } from './support/free-port';
+import { startReceiver, type Item } from './support/otlp-receiver';
+import { call, startService, type Service } from './support/service';
+
+const database = new URL(process.env.DATABASE_URL!);
+const namespace = database.pathname.slice(1);
+const BOOK = { title: 'Momo', author: 'Michael Ende' };
+
+let lastId: number;
+
+beforeEach(async () => {
+  const pool = new Pool({ connectionString: database.href, max: 1 });
+  await pool.query('TRUNCATE books');
+  await pool.end();
+});
+
+/** Creates a book and remembers its id. */
+async function create({ url }: Service, headers?: Record<string, string>) {
+  const path = `${url}/books/create`;
+  const response = await call(path, 'POST', BOOK, headers);
+  expect(response.status).toBe(201);
+  lastId = ((await response.json()) as { id: number }).id;
+}
+
+const traceparent = (digit: string) => ({
+  traceparent: `00-${digit.repeat(32)}-${digit.repeat(16)}-01`,
+});
+
+describe('with in-memory exporters', () => {
+  type Memory = { spans: Item[]; logs: Item[] };
+  type Tree = { span: string; children: Tree[] };
+  let service: Service;
+
+  beforeAll(async () => {
+    const preload = join(__dirname, 'support/in-memory-exporters.js');
+    service = await startService(
+      { OTEL_BSP_SCHEDULE_DELAY: '10', OTEL_BLRP_SCHEDULE_DELAY: '10' },
+      ['--require', preload],
+    );
+  });
+  afterAll(() => service[Symbol.asyncDispose]());
+
+  /** What the request with this traceparent has left, once its server span and log are there. */
+  async function recorded(digit: string): Promise<Memory> {
+    const ofTrace = ({ traceId }: Item) => traceId === digit.repeat(32);
+    return eventually(async () => {
+      service.child.send('report');
+      const [memory] = (await once(service.child, 'message')) as [Memory];
+      const spans = memory.spans.filter(ofTrace);
+      const logs = memory.logs.filter(ofTrace);
+      expect(spans.map(({ kind }) => kind)).toContain(SpanKind.SERVER);
+      expect(logs.some(({ attributes }) => 'url.path' in attributes)).toBe(
+        true,
+      );
+      return { spans, logs };
+    });
+  }
+
+  function tree(spans: Item[], parentSpanId: string): Tree[] {
+    return spans
+      .filter((span) => span.parentSpanId === parentSpanId)
+      .map((span) => ({
+        span: `${SpanKind[span.kind as number]} ${span.name}`,
+        children: tree(spans, span.spanId as string),
+      }));
+  }
+
+  const only = (items: Item[], start: string): Item => {
+    const found = items.filter(({ name, body }) =>
+      String(name ?? body).startsWith(start),
+    );
+    expect(found).toHaveLength(1);
+    return found[0];
+  };
+
+  it('traces a new book from the request to the database', async () => {
+    await create(service, traceparent('a'));
+    const { spans } = await recorded('a');
+
+    expect(spans).toHaveLength(4);
+    expect(tree(spans, 'a'.repeat(16))).toEqual([
+      {
+        span: 'SERVER POST /books/create',
+        children: [
+          {
+            span: 'INTERNAL BooksController.create',
+            children: [
+              {
+                span: 'INTERNAL BooksService.create',
+                children: [
+                  { span: `CLIENT pg.query:INSERT ${namespace}`, children: [] },
+                ],
+              },
+            ],
+          },
+        ],
+      },
+    ]);
+    expect(only(spans, 'POST').attributes).toMatchObject({
+      'http.request.method': 'POST',
+      'http.route': '/books/create',
+      'http.response.status_code': 201,
+      'url.path': '/books/create',
+    });
+    expect(only(spans, 'BooksService').attributes).toEqual({
+      'book.id': lastId,
+    });
+    expect(only(spans, 'pg').attributes).toEqual({
+      'db.system.name': 'postgresql',
+      'db.namespace': namespace,
+      'server.address': database.hostname,
+      'server.port': Number(database.port),
+      // Placeholders: what users typed is not in the trace.
+      'db.query.text': expect.stringMatching(
+        /^INSERT INTO books \(title, author\) VALUES \(\$1, \$2\)/,
+      ) as string,
+    });
+  });
+
+  it('traces the search for a book', async () => {
+    await create(service);
+    const response = await call(
+      `${service.url}/books/find/${lastId}`,
+      'GET',
+      undefined,
+      traceparent('b'),
+    );
+    expect(response.headers.get('x-trace-id')).toBe('b'.repeat(32));
+    const { spans } = await recorded('b');
+
+    expect(tree(spans, 'b'.repeat(16))).toEqual([
+      {
+        span: 'SERVER GET /books/find/:id',
+        children: [
+          {
+            span: 'INTERNAL BooksController.findOne',
+            children: [
+              {
+                span: 'INTERNAL BooksService.findOne',
+                children: [
+                  { span: `CLIENT pg.query:SELECT ${namespace}`, children: [] },
+                ],
+              },
+            ],
+          },
+        ],
+      },
+    ]);
+    expect(only(spans, 'BooksService').attributes).toEqual({
+      'book.id': lastId,
+    });
+  });
+
+  it('marks where a book was not found, but not the request as failed', async () => {
+    await call(
+      `${service.url}/books/find/2147483647`,
+      'GET',
+      undefined,
+      traceparent('c'),
+    );
+    const { spans, logs } = await recorded('c');
+
+    const status = {
+      code: SpanStatusCode.ERROR,
+      message: 'Book 2147483647 not found',
+    };
+    expect(only(spans, 'BooksService')).toMatchObject({
+      status,
+      events: ['exception'],
+    });
+    expect(only(spans, 'GET')).toMatchObject({
+      status: { code: SpanStatusCode.UNSET },
+      attributes: { 'http.response.status_code': 404 },
+    });
+    expect(logs).toMatchObject([
+      { severityNumber: 13, severityText: 'warn', traceId: 'c'.repeat(32) },
+    ]);
+  });
+
+  it('ties each log record to the span that wrote it', async () => {
+    await create(service, traceparent('d'));
+    const { spans, logs } = await recorded('d');
+
+    expect(logs).toEqual([
+      {
+        body: 'book created',
+        severityNumber: 9,
+        severityText: 'info',
+        traceId: 'd'.repeat(32),
+        spanId: only(spans, 'BooksService').spanId as string,
+        // No level: Loki would take it for the severity.
+        attributes: { context: 'BooksService', 'book.id': lastId },
+      },
+      {
+        body: 'POST /books/create 201',
+        severityNumber: 9,
+        severityText: 'info',
+        traceId: 'd'.repeat(32),
+        spanId: only(spans, 'POST').spanId as string,
+        attributes: {
+          'http.request.method': 'POST',
+          'http.route': '/books/create',
+          'url.path': '/books/create',
+          'http.response.status_code': 201,
+          duration_ms: expect.any(Number) as number,
+        },
+      },
+    ]);
+  });
+
+  it('names the route of a refused body, without a controller span', async () => {
+    await fetch(`${service.url}/books/create`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...traceparent('e') },
+      body: '{oops',
+    });
+    const { spans } = await recorded('e');
+
+    expect(tree(spans, 'e'.repeat(16))).toEqual([
+      { span: 'SERVER POST /books/create', children: [] },
+    ]);
+  });
+
+  it('records a failing database once, with its stack, on log and span', async () => {
+    const pool = new Pool({ connectionString: database.href, max: 1 });
+    await pool.query('ALTER TABLE books RENAME TO hidden');
+    try {
+      const response = await call(
+        `${service.url}/books/find`,
+        'GET',
+        undefined,
+        traceparent('f'),
+      );
+      expect(response.status).toBe(500);
+      expect(await response.json()).toEqual({
+        type: 'about:blank',
+        title: 'Internal Server Error',
+        status: 500,
+        detail: 'The server could not process the request',
+      });
+    } finally {
+      await pool.query('ALTER TABLE hidden RENAME TO books');
+      await pool.end();
+    }
+    const { spans, logs } = await recorded('f');
+
+    expect(only(spans, 'GET')).toMatchObject({
+      status: { code: SpanStatusCode.ERROR },
+      events: ['exception'],
+      attributes: { 'http.response.status_code': 500 },
+    });
+    expect(logs.map(({ severityText, body }) => [severityText, body])).toEqual([
+      ['error', 'relation "books" does not exist'],
+      ['error', 'GET /books/find 500'],
+    ]);
+    expect(logs[0].attributes).toMatchObject({
+      context: 'ProblemDetailsFilter',
+      'exception.message': 'relation "books" does not exist',
+      'exception.stacktrace': expect.stringContaining(
+        'books.repository.js',
+      ) as string,
+    });
+    expect(logs[1].attributes).not.toHaveProperty('exception.message');
+  });
+
+  it('neither traces, measures nor logs probes and scrapes', async () => {
+    await call(`${service.url}/health/live`);
+    await call(`${service.url}/health/ready`);
+    await call(service.metricsUrl);
+    await create(service, traceparent('1'));
+    await recorded('1');
+
+    service.child.send('report');
+    const [{ spans }] = (await once(service.child, 'message')) as [Memory];
+    const paths = spans.flatMap(({ attributes }) =>
+      'url.path' in attributes ? [attributes['url.path']] : [],
+    );
+    expect(paths).toContain('/books/create');
+    expect(paths.filter((path) => !String(path).startsWith('/books'))).toEqual(
+      [],
+    );
+    // Nor is there SQL without a request: migrations, SELECT 1.
+    expect(
+      spans.filter(({ name, parentSpanId }) => {
+        return String(name).startsWith('pg') && parentSpanId === undefined;
+      }),
+    ).toEqual([]);
+    const metrics = await (await call(service.metricsUrl)).text();
+    expect(metrics).not.toMatch(/^http_server_.*health/m);
+    expect(service.output.join('\n')).not.toMatch(/GET \/(health|metrics)/);
+  });
+});
+
+describe('over OTLP and /metrics', () => {
+  let receiver: Awaited<ReturnType<typeof startReceiver>>;
+  let service: Service;
+
+  /** Long delays: what arrives in time for these tests was flushed by the shutdown. */
+  const start = (env: Record<string, string> = {}) =>
+    startService({
+      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+      OTEL_BSP_SCHEDULE_DELAY: '600000',
+      OTEL_BLRP_SCHEDULE_DELAY: '600000',
+      ...env,
+    });
+
+  beforeEach(async () => {
+    receiver = await startReceiver();
+  });
+  afterEach(async () => {
+    await service[Symbol.asyncDispose]();
+    await receiver[Symbol.asyncDispose]();
+  });
+
+  it('flushes everything on SIGTERM and exits with 0', async () => {
+    service = await start();
+    await create(service);
+    await call(`${service.url}/books/find/${lastId}`);
+    expect(receiver.bodies).toEqual([]);
+
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+
+    expect(receiver.spans.map(({ name }) => name as string).sort()).toEqual([
+      'BooksController.create',
+      'BooksController.findOne',
+      'BooksService.create',
+      'BooksService.findOne',
+      'GET /books/find/:id',
+      'POST /books/create',
+      `pg.query:INSERT ${namespace}`,
+      `pg.query:SELECT ${namespace}`,
+    ]);
+    const messages = receiver.logs.map(
+      ({ body }) => (body as { stringValue: string }).stringValue,
+    );
+    expect(messages.slice(-4)).toEqual([
+      'book created',
+      'POST /books/create 201',
+      `GET /books/find/${lastId} 200`,
+      'SIGTERM received, shutting down',
+    ]);
+  });
+
+  it('writes the same trace ids to stdout as it sends', async () => {
+    service = await start();
+    await create(service, traceparent('a'));
+    await service.stop();
+
+    const lines = service.output
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ trace_id }) => trace_id === 'a'.repeat(32));
+    const sent = receiver.logs.filter(
+      ({ traceId }) => traceId === 'a'.repeat(32),
+    );
+    expect(lines.map(({ msg, level }) => [level, msg])).toEqual([
+      ['info', 'book created'],
+      ['info', 'POST /books/create 201'],
+    ]);
+    expect(lines.map(({ span_id }) => span_id)).toEqual(
+      sent.map(({ spanId }) => spanId as string),
+    );
+  });
+
+  it('sends no credentials anywhere', async () => {
+    service = await start();
+    const response = await call(`${service.url}/books/find`, 'GET', undefined, {
+      authorization: 'Bearer SECRET',
+      cookie: 'session=SECRET',
+    });
+    expect(response.status).toBe(200);
+    await service.stop();
+
+    expect(receiver.spans).not.toEqual([]);
+    expect(receiver.bodies.join()).not.toContain('SECRET');
+    expect(service.output.join()).not.toContain('SECRET');
+  });
+
+  it('describes itself in the resource', async () => {
+    service = await start();
+    await create(service);
+    await service.stop();
+
+    const described = {
+      'service.name': 'backend-example',
+      'service.namespace': 'lgtm-stack',
+      'service.version': version,
+      'deployment.environment.name': 'production',
+    };
+    expect(receiver.resources).toHaveLength(2);
+    for (const resource of receiver.resources) {
+      expect(resource).toMatchObject(described);
+      expect(resource).not.toHaveProperty('process.command_args');
+    }
+  });
+
+  it('lets the standard variables win over its own names', async () => {
+    service = await start({
+      NODE_ENV: 'development',
+      OTEL_SERVICE_NAME: 'library',
+      OTEL_RESOURCE_ATTRIBUTES: 'service.version=9.9,team=books',
+    });
+    await create(service);
+    const metrics = await (await call(service.metricsUrl)).text();
+    await service.stop();
+
+    expect(receiver.resources[0]).toMatchObject({
+      'service.name': 'library',
+      'service.version': '9.9',
+      'service.namespace': 'lgtm-stack',
+      'deployment.environment.name': 'development',
+      team: 'books',
+    });
+    expect(metrics).toContain('books_created_total{service_name="library"} 1');
+  });
+
+  it('offers metrics by route, never by path', async () => {
+    service = await start();
+    await create(service);
+    await create(service);
+    await call(`${service.url}/books/find/${lastId}`);
+    await call(`${service.url}/books/find/abc`);
+    await call(`${service.url}/nowhere/7`);
+
+    const response = await call(service.metricsUrl);
+    const lines = (await response.text()).split('\n');
+
+    const starting = (start: string) =>
+      lines.filter((line) => line.startsWith(start)).sort();
+    const server = (method: string, route: string, code: number, n: number) =>
+      `http_server_request_duration_count{http_request_method="${method}",url_scheme="http",network_protocol_version="1.1",${route}http_response_status_code="${code}",service_name="backend-example"} ${n}`;
+    expect(starting('http_server_request_duration_count')).toEqual(
+      [
+        server('POST', 'http_route="/books/create",', 201, 2),
+        server('GET', 'http_route="/books/find/:id",', 200, 1),
+        server('GET', 'http_route="/books/find/:id",', 400, 1),
+        server('GET', '', 404, 1),
+      ].sort(),
+    );
+    expect(starting('books_created_total')).toEqual([
+      'books_created_total{service_name="backend-example"} 2',
+    ]);
+    const db = (operation: string, n: number) =>
+      `db_client_operation_duration_count{db_namespace="${namespace}",server_port="${database.port}",server_address="${database.hostname}",db_operation_name="${operation}",db_system_name="postgresql",service_name="backend-example"} ${n}`;
+    expect(starting('db_client_operation_duration_count')).toEqual([
+      db('INSERT', 2),
+      db('SELECT', 1),
+    ]);
+    expect(starting('db_client_connection_max')).toEqual([
+      `db_client_connection_max{db_client_connection_pool_name="${database.host}/${namespace}",service_name="backend-example"} 10`,
+    ]);
+    for (const name of [
+      'nodejs_eventloop_delay_p99{',
+      'v8js_memory_heap_used{',
+      'process_memory_usage{',
+      'system_cpu_utilization{',
+    ]) {
+      expect(starting(name)).not.toEqual([]);
+    }
+  });
+
+  it('exits with 0 when the collector is gone', async () => {
+    service = await start({
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await freePort()}`,
+    });
+    await create(service);
+
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+    expect(receiver.bodies).toEqual([]);
+  });
+
+  it('is silent with OTEL_SDK_DISABLED', async () => {
+    service = await start({ OTEL_SDK_DISABLED: 'true' });
+    await create(service);
+    await expect(call(service.metricsUrl)).rejects.toThrow('fetch failed');
+
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+
+    expect(receiver.bodies).toEqual([]);
+    expect(service.output.join()).not.toContain('trace_id');
+    expect(service.output.join()).toContain('POST /books/create 201');
+  });
+});

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  writeFile,
+} from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { strToU8, zipSync } from 'fflate';
+import { create } from 'tar';
+import { obtainBinary, type Binary } from './binaries.ts';
+import { component, type Component } from './components.ts';
+
+// The publisher here is a local HTTP server; the program is a two-line script.
+const PROGRAM = '#!/bin/sh\necho "sample version 1.2.3"\n';
+const HALF = 50;
+
+describe('obtainBinary', () => {
+  let server: Server;
+  let base: string;
+  let folder: string;
+  const files = new Map<string, Buffer>();
+  const requests: { path: string; range: string | undefined }[] = [];
+  /** Ends the connection in the middle of the next answer. */
+  let breakNext = false;
+
+  before(async () => {
+    const work = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+    await writeFile(join(work, 'sample'), PROGRAM);
+    await create({ gzip: true, cwd: work, file: join(work, 's.tgz') }, [
+      'sample',
+    ]);
+    files.set('/sample.tar.gz', await readFile(join(work, 's.tgz')));
+    files.set(
+      '/sample.zip',
+      Buffer.from(zipSync({ sample: strToU8(PROGRAM), other: strToU8('x') })),
+    );
+    files.set('/sample', Buffer.from(PROGRAM));
+    const sum = (file: string) =>
+      createHash('sha256').update(files.get(file)!).digest('hex');
+    files.set(
+      '/SHA256SUMS',
+      Buffer.from(
+        ['/sample.tar.gz', '/sample.zip']
+          .map((file) => `${sum(file)}  ${file.slice(1)}\n`)
+          .join(''),
+      ),
+    );
+    files.set('/sample-sha-256', Buffer.from(`${sum('/sample')}\n`));
+    files.set(
+      '/WRONG',
+      Buffer.from(`${'0'.repeat(64)}  sample.tar.gz\n${'1'.repeat(64)}  x\n`),
+    );
+    server = createServer((request, response) => {
+      const path = request.url!;
+      requests.push({ path, range: request.headers.range });
+      const content = files.get(path);
+      if (!content) return void response.writeHead(404).end();
+      const from = Number(
+        /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0,
+      );
+      response.writeHead(from ? 206 : 200, {
+        'content-length': content.length - from,
+      });
+      if (breakNext && !/SUMS|256/.test(path)) {
+        breakNext = false;
+        response.write(content.subarray(0, HALF), () =>
+          request.socket.destroy(),
+        );
+      } else response.end(content.subarray(from));
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  after(() => server.close());
+  beforeEach(async () => {
+    requests.length = 0;
+    folder = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+    delete process.env.SAMPLE_BINARY;
+  });
+
+  const sample = (archive: string, checksums = 'SHA256SUMS'): Component => ({
+    name: 'sample',
+    title: 'Sample',
+    version: '1.2.3',
+    ports: {},
+    folders: {},
+    args: () => [],
+    binary: {
+      program: 'sample',
+      variable: 'SAMPLE_BINARY',
+      release: {
+        url: `${base}/${archive}`,
+        checksumUrl: `${base}/${checksums}`,
+        path: 'sample',
+      },
+    },
+  });
+  const obtain = (part: Component): Promise<Binary> =>
+    obtainBinary(part, () => {}, new AbortController().signal, folder);
+  const runs = ({ file }: Binary) =>
+    spawnSync(file, { encoding: 'utf8' }).stdout.trim();
+
+  for (const archive of ['sample.tar.gz', 'sample.zip'])
+    it(`downloads, checks and unpacks ${archive}, and finds it in the cache afterwards`, async () => {
+      const first = await obtain(sample(archive));
+      assert.equal(first.source, 'release');
+      assert.equal(runs(first), 'sample version 1.2.3');
+      assert.deepEqual(await readdir(folder), ['sample-1.2.3']);
+
+      requests.length = 0;
+      assert.deepEqual(await obtain(sample(archive)), {
+        file: first.file,
+        source: 'cache',
+      });
+      assert.deepEqual(requests, []);
+    });
+
+  it('takes a release that is the bare program, with a checksum file of its own', async () => {
+    const binary = await obtain(sample('sample', 'sample-sha-256'));
+    assert.equal(runs(binary), 'sample version 1.2.3');
+  });
+
+  it('refuses and deletes a download with a wrong checksum', async () => {
+    await assert.rejects(obtain(sample('sample.tar.gz', 'WRONG')), {
+      name: 'Error',
+      message: `${base}/sample.tar.gz does not match its published checksum (${base}/WRONG) and was deleted. Run the command again; if it stays so, do not use this download.`,
+    });
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('says what failed when the connection breaks, and continues the download the next time', async () => {
+    breakNext = true;
+    await assert.rejects(obtain(sample('sample.tar.gz')), {
+      message: new RegExp(
+        `^Sample 1\\.2\\.3 cannot be had: its release could not be downloaded \\(.+: ${base}/sample\\.tar\\.gz\\)$`,
+      ),
+    });
+    const binary = await obtain(sample('sample.tar.gz'));
+    assert.equal(runs(binary), 'sample version 1.2.3');
+    assert.equal(
+      requests.filter(({ path }) => path === '/sample.tar.gz').at(-1)?.range,
+      `bytes=${HALF}-`,
+    );
+  });
+
+  it('says so when the checksum file does not name the archive, and keeps nothing', async () => {
+    files.set(
+      '/OTHER',
+      Buffer.from(`${'0'.repeat(64)}  a\n${'1'.repeat(64)}  b\n`),
+    );
+    await assert.rejects(obtain(sample('sample.tar.gz', 'OTHER')), {
+      message: `Sample 1.2.3 cannot be had: its release could not be downloaded (${base}/OTHER has no checksum of sample.tar.gz: ${base}/sample.tar.gz)`,
+    });
+  });
+
+  it('says so when there is no such release', async () => {
+    await assert.rejects(obtain(sample('missing.zip', 'missing-sums')), {
+      message: `Sample 1.2.3 cannot be had: its release could not be downloaded (${base}/missing-sums answered 404: ${base}/missing.zip)`,
+    });
+  });
+
+  it('prefers the program named in the environment', async () => {
+    const file = join(folder, 'mine');
+    await writeFile(file, PROGRAM);
+    await chmod(file, 0o755);
+    process.env.SAMPLE_BINARY = file;
+    assert.deepEqual(await obtain(sample('sample.zip')), {
+      file,
+      source: 'path',
+    });
+    assert.deepEqual(requests, []);
+  });
+
+  it('refuses a program named in the environment that cannot be run', async () => {
+    process.env.SAMPLE_BINARY = '/nowhere/sample';
+    await assert.rejects(obtain(sample('sample.zip')), {
+      message: 'SAMPLE_BINARY=/nowhere/sample is not a program that can be run',
+    });
+  });
+
+  it('takes a program on PATH of the pinned version, and no other', async () => {
+    const path = process.env.PATH;
+    const file = join(folder, 'bin/sample');
+    await mkdir(join(folder, 'bin'));
+    try {
+      process.env.PATH = `${join(folder, 'bin')}:${path}`;
+      await writeFile(file, PROGRAM.replace('1.2.3', '1.2.2'));
+      await chmod(file, 0o755);
+      assert.equal((await obtain(sample('sample.zip'))).source, 'release');
+      await writeFile(file, PROGRAM);
+      assert.deepEqual(await obtain(sample('sample.zip')), {
+        file,
+        source: 'path',
+      });
+    } finally {
+      process.env.PATH = path;
+    }
+  });
+
+  it('says to install Go or Docker where a build is the only way left and Go is missing', async () => {
+    const path = process.env.PATH;
+    try {
+      process.env.PATH = '/nowhere';
+      const loki = component('loki');
+      await assert.rejects(
+        obtain({
+          ...loki,
+          binary: {
+            ...loki.binary!,
+            release: { url: `${base}/x`, checksumUrl: `${base}/x`, path: 'x' },
+          },
+        }),
+        { message: /Install Go 1\.21 or newer .+, or Docker / },
+      );
+    } finally {
+      process.env.PATH = path;
+    }
+  });
+});

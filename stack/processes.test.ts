@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import {
+  ManagedProcess,
+  commandLine,
+  httpReady,
+  isListening,
+  portHolder,
+} from './processes.ts';
+import { poll } from './backends.ts';
+
+const folder = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+const never = new AbortController().signal;
+const shell = (name: string, script: string) =>
+  new ManagedProcess(
+    name,
+    { file: 'sh', args: ['-c', script] },
+    join(folder, `${name}.log`),
+  );
+const gone = (pid: number) =>
+  poll(async () => !(await commandLine(pid)), 10_000);
+
+describe('ManagedProcess', () => {
+  it('names the component, its exit code and its last lines when it ends before it is ready', async () => {
+    const child = shell('broken', 'echo one; echo two >&2; exit 3');
+    await assert.rejects(
+      child.waitUntilReady(async () => 'not yet', 10_000, never),
+      {
+        message: `broken exited with code 3. The end of ${child.logFile}:\n    one\n    two`,
+      },
+    );
+  });
+
+  it('gives the last answer when it is not ready in time', async () => {
+    const child = shell('slow', 'sleep 60');
+    await assert.rejects(
+      child.waitUntilReady(async () => 'ring is JOINING', 100, never),
+      {
+        message:
+          /^slow was not ready after 0\.1 s; last answer: ring is JOINING\./,
+      },
+    );
+    await child.stop();
+    assert.equal(child.ended, 'was ended by SIGTERM');
+  });
+
+  it('ends a process that ignores the request to stop', async () => {
+    const child = shell(
+      'deaf',
+      'trap "" TERM; echo on; while :; do sleep 1; done',
+    );
+    await poll(async () => child.tail() === 'on', 10_000);
+    await child.stop(100);
+    assert.equal(child.ended, 'was ended by SIGKILL');
+  });
+
+  it('says so when the program does not exist', async () => {
+    const child = new ManagedProcess(
+      'absent',
+      { file: '/nowhere/absent', args: [] },
+      join(folder, 'absent.log'),
+    );
+    await child.whenEnded;
+    assert.equal(child.ended, 'could not be run: spawn /nowhere/absent ENOENT');
+  });
+
+  it('does not outlive its parent, even when that is killed', async () => {
+    const parent = spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `import { ManagedProcess } from ${JSON.stringify(join(import.meta.dirname, 'processes.ts'))};
+         const child = new ManagedProcess('orphan', { file: 'sleep', args: ['600'] }, ${JSON.stringify(join(folder, 'orphan.log'))});
+         console.log(child.pid); setInterval(() => {}, 1000);`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const [output] = (await once(parent.stdout, 'data')) as [Buffer];
+    const pid = Number(output.toString());
+    assert.equal(await commandLine(pid), 'sleep 600');
+    parent.kill('SIGKILL');
+    assert.equal(await gone(pid), true);
+  });
+});
+
+describe('ports', () => {
+  it('are reported with the process that listens on them', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    assert.equal(await isListening(port), true);
+    assert.equal(
+      await portHolder(port),
+      `process ${process.pid} (${await commandLine(process.pid)})`,
+    );
+    server.close();
+    await once(server, 'close');
+    assert.equal(await isListening(port), false);
+  });
+});
+
+describe('httpReady', () => {
+  it('takes only 2xx for ready, and gives the answer otherwise', async () => {
+    const { createServer: http } = await import('node:http');
+    let status = 503;
+    const server = http((_, response) =>
+      response.writeHead(status).end('Ingester not ready'),
+    ).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/ready`;
+    assert.equal(
+      await httpReady(url)(never),
+      `${url} answered 503 Ingester not ready`,
+    );
+    status = 200;
+    assert.equal(await httpReady(url)(never), undefined);
+    server.close();
+    server.closeAllConnections();
+  });
+});

