@@ -234,6 +234,11 @@ const grafana: Component = {
   binary: {
     program: 'grafana',
     variable: 'GRAFANA_BINARY',
+    release: {
+      url: `https://dl.grafana.com/oss/release/grafana-${versionOf('grafana')}.${os}-${arch}.tar.gz`,
+      checksumUrl: `https://dl.grafana.com/oss/release/grafana-${versionOf('grafana')}.${os}-${arch}.tar.gz.sha256`,
+      path: `grafana-${versionOf('grafana')}/bin/grafana`,
+    },
   },
   folders: { '/etc/grafana': 'config', '/var/lib/grafana': 'data' },
   args: ({ config, data, program }) => [

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, component, components } from './components.ts';
+import { ROOT, components } from './components.ts';
 import { composeUp, dockerAnswers } from './docker.ts';
 import { planNativeRun, type PlannedProcess } from './native.ts';
 import { logFolder, runningNow } from './run-folder.ts';
@@ -29,7 +29,7 @@ try {
     );
     await startNative();
   }
-  printAddresses();
+  await printAddresses();
 } catch (error) {
   line.clear();
   if (stop.signal.aborted) {
@@ -88,12 +88,15 @@ function superviseUntilReady(processes: PlannedProcess[]): Promise<void> {
   });
 }
 
-function printAddresses(): void {
-  const { address, title } = component('backend-example');
-  const rows = components.filter((c) => c.address && c.title !== title);
+async function printAddresses(): Promise<void> {
+  // In a native run only what is there: Grafana may not be.
+  const run = await runningNow();
+  const there = components.filter(
+    ({ name, address }) =>
+      address && (!run || run.components.some((part) => part.name === name)),
+  );
   console.log(`
-  ${title.padEnd(16)} ${address}
-${rows.map((c) => `  ${c.title.padEnd(16)} ${c.address}`).join('\n')}
+${there.map((c) => `  ${c.title.padEnd(16)} ${c.address}`).join('\n')}
 
 Next:  npm run tour     follows one request through logs, trace and metrics
        npm run status   what runs, since when, with how much memory

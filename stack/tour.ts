@@ -5,7 +5,6 @@ import {
   poll,
   queryExemplars,
   queryLogs,
-  queryMetrics,
   queryNumber,
   queryTrace,
   type LogLine,
@@ -19,14 +18,21 @@ import { fail } from './terminal.ts';
 /** How long the signals may take to their stores before the tour says what is missing. */
 const DEADLINE_MS = 30_000;
 
+interface Missing {
+  what: string;
+  store: string;
+}
+
 const ROUTE = '/books/create';
-const LATENCY = `traces_spanmetrics_latency_bucket{service_name="backend-example", span_name="POST ${ROUTE}"}`;
-const COUNTS = {
-  'requests (span metrics)': `sum(traces_spanmetrics_calls_total{service_name="backend-example", span_name="POST ${ROUTE}"})`,
-  'requests (the service itself)': `sum(http_server_request_duration_count{service="backend-example", http_route="${ROUTE}"})`,
-  'books created': `sum(books_created_total{service="backend-example"})`,
-};
+const SPAN = `service_name="backend-example", span_name="POST ${ROUTE}"`;
+const LATENCY = `traces_spanmetrics_latency_bucket{${SPAN}}`;
 const P95 = `histogram_quantile(0.95, sum by (le) (${LATENCY}))`;
+/** Counters that this request moves. The first two are scraped from the service. */
+const COUNTERS = {
+  'books created': `books_created_total{service="backend-example"}`,
+  'requests, counted by the service': `http_server_request_duration_count{service="backend-example", http_route="${ROUTE}"}`,
+  'requests, counted from spans': `traces_spanmetrics_calls_total{${SPAN}}`,
+};
 
 try {
   await tour();
@@ -36,7 +42,10 @@ try {
 
 async function tour(): Promise<void> {
   await requireService();
-  const before = await readCounts();
+  const grafana = (await isGrafanaThere())
+    ? 'in Grafana'
+    : 'in Grafana, which does not run here';
+  const tempo = await tempoTitle();
 
   heading('1. Three requests');
   const created = await send('POST', ROUTE, {
@@ -46,12 +55,12 @@ async function tour(): Promise<void> {
   const { id } = JSON.parse(created.body) as { id: number };
   await send('GET', `/books/find/${id}`);
   await send('GET', '/books/find/2147483647');
-  const { traceId } = created;
+  const { traceId, answeredAt } = created;
   console.log(
     `\nThe tour follows the first one. Its trace id is the answer's X-Trace-Id header:\n  ${traceId}`,
   );
 
-  const missing: string[] = [];
+  const missing: Missing[] = [];
   const deadline = Date.now() + DEADLINE_MS;
   const within = <T>(ask: () => Promise<T | undefined | false>) =>
     poll(ask, deadline - Date.now()).catch(() => undefined);
@@ -67,59 +76,56 @@ async function tour(): Promise<void> {
     );
   });
   if (logs) for (const line of logs) console.log(formatLog(line));
-  else missing.push(await explain('log line', 'loki'));
-  console.log(`\n   in Grafana: ${exploreLink('loki', { expr: logql })}`);
+  else missing.push({ what: 'log line', store: 'loki' });
+  console.log(`\n   ${grafana}: ${exploreLink('loki', { expr: logql })}`);
 
-  heading('3. Its trace, from Tempo');
+  heading(`3. Its trace, from ${tempo}`);
   console.log(`   TraceQL: ${traceId}\n`);
   const spans = await within(async () => {
     const found = await queryTrace(traceId);
     return isComplete(found) && found;
   });
   if (spans) for (const line of waterfall(spans)) console.log(line);
-  else missing.push(await explain('complete trace', 'tempo'));
+  else missing.push({ what: 'complete trace', store: 'tempo' });
   console.log(
-    `\n   in Grafana: ${exploreLink('tempo', { query: traceId, queryType: 'traceql' })}`,
+    `\n   ${grafana}: ${exploreLink('tempo', { query: traceId, queryType: 'traceql' })}`,
   );
 
-  heading('4. What it added to the metrics, from Mimir');
-  const counted = await within(async () => {
-    const now = await readCounts();
-    return now.every(({ value }, i) => value > before[i]!.value) && now;
-  });
-  for (const [i, { name, promql, value }] of (
-    counted ?? (await readCounts())
-  ).entries())
-    console.log(
-      `  ${name.padEnd(30)} ${String(before[i]!.value).padStart(6)} → ${value}\n     PromQL: ${promql}`,
-    );
-  if (counted) {
-    const p95 = await queryNumber(P95);
-    console.log(
-      `  ${'95 % of them were faster than'.padEnd(30)} ${((p95 ?? NaN) * 1000).toFixed(1).padStart(6)} ms\n     PromQL: ${P95}`,
-    );
-  } else missing.push(await explain('metric point', 'mimir'));
-  console.log(
-    `\n   in Grafana: ${exploreLink('mimir', { expr: COUNTS['requests (span metrics)'] })}`,
-  );
-
-  heading('5. The way back: from the metric to this trace');
+  heading('4. The metrics it is part of, from Mimir');
+  // The exemplar proves that the metrics made of spans have this request in them.
   const exemplar = await within(async () =>
     (await queryExemplars(LATENCY)).find(
       ({ labels }) => labels.trace_id === traceId,
     ),
   );
-  if (exemplar)
-    console.log(
-      `  The histogram keeps an exemplar of ${(exemplar.value * 1000).toFixed(1)} ms with trace_id ${exemplar.labels.trace_id}\n     ${LATENCY}`,
+  for (const [name, selector] of Object.entries(COUNTERS)) {
+    // A scrape that began a second after the answer has this request in it.
+    const fresh = await within(
+      async () =>
+        ((await queryNumber(`max(timestamp(${selector}))`)) ?? 0) >
+        answeredAt / 1000 + 1,
     );
-  else missing.push(await explain('exemplar', 'mimir'));
+    const value = fresh && (await queryNumber(`sum(${selector})`));
+    if (value) print(name, String(value), `sum(${selector})`);
+    else missing.push({ what: `metric "${name}"`, store: 'mimir' });
+  }
+  const p95 = await queryNumber(P95).catch(() => undefined);
+  if (p95) print('95 % were faster than', `${(p95 * 1000).toFixed(1)} ms`, P95);
   console.log(
-    `\n   in Grafana: ${exploreLink('mimir', { expr: `histogram_quantile(0.95, sum by (le) (rate(${LATENCY}[1m])))`, exemplar: true })}`,
+    `\n   ${grafana}: ${exploreLink('mimir', { expr: `sum(${COUNTERS['requests, counted from spans']})` })}`,
   );
 
-  if (missing.length > 0)
-    throw new Error(`Not everything arrived:\n${missing.join('\n')}`);
+  heading('5. The way back: from the metric to this trace');
+  if (exemplar)
+    console.log(
+      `  The latency histogram has an exemplar of ${(exemplar.value * 1000).toFixed(1)} ms with trace_id ${exemplar.labels.trace_id}`,
+    );
+  else missing.push({ what: 'exemplar', store: 'mimir' });
+  console.log(
+    `\n   ${grafana}: ${exploreLink('mimir', { expr: `histogram_quantile(0.95, sum by (le) (rate(${LATENCY}[1m])))`, exemplar: true })}`,
+  );
+
+  if (missing.length > 0) throw new Error(await explain(missing));
   console.log(
     '\nLogs, trace and metrics of this one request were found. That is the whole idea.',
   );
@@ -140,7 +146,7 @@ async function send(
   method: string,
   path: string,
   body?: object,
-): Promise<{ body: string; traceId: string }> {
+): Promise<{ body: string; traceId: string; answeredAt: number }> {
   const response = await fetch(BOOKS + path, {
     method,
     headers: body && { 'content-type': 'application/json' },
@@ -148,6 +154,7 @@ async function send(
     signal: AbortSignal.timeout(10_000),
   });
   const text = await response.text();
+  const answeredAt = Date.now();
   console.log(
     `  ${method.padEnd(4)} ${path}\n       → ${response.status} ${text}`,
   );
@@ -158,36 +165,51 @@ async function send(
     );
   if (response.status >= 500 || (method === 'POST' && !response.ok))
     throw new Error(`The service could not do that: ${text}`);
-  return { body: text, traceId };
+  return { body: text, traceId, answeredAt };
 }
 
-async function readCounts(): Promise<
-  { name: string; promql: string; value: number }[]
-> {
-  return Promise.all(
-    Object.entries(COUNTS).map(async ([name, promql]) => ({
-      name,
-      promql,
-      value: (await queryMetrics(promql).catch(() => []))[0]?.value ?? 0,
-    })),
+function print(name: string, value: string, promql: string): void {
+  console.log(
+    `  ${name.padEnd(34)} ${value.padStart(8)}\n     PromQL: ${promql}`,
   );
 }
 
-/** Which hop a missing signal was lost at, as far as it can be seen from outside. */
-async function explain(what: string, store: string): Promise<string> {
-  const { title, readyUrl } = component(store);
-  const down = await httpReady(readyUrl!)(AbortSignal.timeout(3_000));
-  const lost = `No ${what} of this request reached ${title} within ${DEADLINE_MS / 1000} s.`;
-  if (down) return `${lost} ${down}`;
+async function isGrafanaThere(): Promise<boolean> {
+  const { readyUrl } = component('grafana');
+  return !(await httpReady(readyUrl!)(AbortSignal.timeout(3_000)));
+}
+
+/** "Tempo", or the name of what takes its place in this run. */
+async function tempoTitle(): Promise<string> {
+  const run = await runningNow();
+  const part = run?.components.find(({ name }) => name === 'tempo');
+  return part?.title ?? component('tempo').title;
+}
+
+/** What did not arrive, and at which hop it was lost, as far as that can be seen from outside. */
+async function explain(missing: Missing[]): Promise<string> {
   const collector = await fetch('http://127.0.0.1:4318/v1/traces', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: '{}',
     signal: AbortSignal.timeout(3_000),
-  }).catch((error: Error) => error);
-  return collector instanceof Error
-    ? `${lost} The collector does not answer on port 4318 (${reasonOf(collector)}).`
-    : `${lost} Both answer; so it was lost in the service, or between the collector and ${title}: see the collector's log.`;
+  }).then(
+    () => undefined,
+    (error: unknown) =>
+      `The collector does not answer on port 4318 (${reasonOf(error)}).`,
+  );
+  const lines = Map.groupBy(missing, ({ store }) => store)
+    .entries()
+    .map(async ([store, list]) => {
+      const { title, readyUrl } = component(store);
+      const down = await httpReady(readyUrl!)(AbortSignal.timeout(3_000));
+      const why =
+        down ??
+        collector ??
+        `The collector and ${title} both answer: see the logs of the service and of the collector.`;
+      return `${title} has no ${list.map(({ what }) => what).join(', no ')} of this request. ${why}`;
+    });
+  return `Not everything arrived within ${DEADLINE_MS / 1000} s.\n${(await Promise.all(lines)).join('\n')}`;
 }
 
 function isComplete(spans: Span[]): boolean {
@@ -250,7 +272,7 @@ export function exploreLink(
       range: { from: 'now-1h', to: 'now' },
     },
   };
-  return `${GRAFANA}/explore?schemaVersion=1&orgId=1&panes=${encodeURIComponent(JSON.stringify(panes))}`;
+  return `${GRAFANA}/explore?schemaVersion=1&panes=${encodeURIComponent(JSON.stringify(panes))}`;
 }
 
 function heading(text: string): void {

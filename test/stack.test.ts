@@ -430,7 +430,7 @@ describe('the native stack', { concurrency: 1 }, () => {
       output,
       /^ {8}pg\.query:INSERT books +·*█+·* +\d+\.\d ms  CLIENT$/m,
     );
-    assert.match(output, /^ {2}books created +2 → 3$/m);
+    assert.match(output, /^ {2}books created +3$/m);
     assert.ok(output.includes(`with trace_id ${traceId}`));
   });
 
@@ -458,9 +458,9 @@ describe('the native stack', { concurrency: 1 }, () => {
       assert.equal(code, 1);
       assert.match(
         output,
-        /No log line of this request reached Loki within 30 s\. The collector does not answer on port 4318/,
+        /^Loki has no log line of this request\. The collector does not answer on port 4318 \(.+\)\.$/m,
       );
-      assert.match(output, /No complete trace of this request reached Tempo/);
+      assert.match(output, /^Tempo has no complete trace of this request\./m);
     } finally {
       process.kill(pid, 'SIGCONT');
     }
@@ -494,6 +494,9 @@ describe('the native stack', { concurrency: 1 }, () => {
       return samples.length > 0 && samples;
     });
     assert.equal(max!.value, 5);
+    // Right after a restart, when Mimir still shows the counters of the run before.
+    const tour = await command('tour');
+    assert.equal(tour.code, 0, tour.output);
     if (hasTempo) await traceOf('POST /books/create 201', 4);
     else t.diagnostic('traces not checked: the stand-in keeps them in memory');
   });
@@ -524,6 +527,7 @@ describe('the native stack', { concurrency: 1 }, () => {
   });
 
   it('Ctrl-C while it starts stops everything', async () => {
+    const before = record().supervisor;
     const child = spawn(
       process.execPath,
       [join(ROOT, 'stack/start.ts'), '--native'],
@@ -535,8 +539,8 @@ describe('the native stack', { concurrency: 1 }, () => {
     );
     await once(child.stdout.setEncoding('utf8'), 'data');
     await eventually('the first processes', async () => {
-      const { components: parts, ended } = record();
-      return !ended && parts.length > 0 && parts.length < running.length + 1;
+      const { supervisor, components: parts } = record();
+      return supervisor !== before && parts.length > 0;
     });
     child.kill('SIGINT');
     const [code] = await once(child, 'exit');
