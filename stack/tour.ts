@@ -198,9 +198,8 @@ async function explain(missing: Missing[]): Promise<string> {
     (error: unknown) =>
       `The collector does not answer on port 4318 (${reasonOf(error)}).`,
   );
-  const lines = Map.groupBy(missing, ({ store }) => store)
-    .entries()
-    .map(async ([store, list]) => {
+  const lines = [...Map.groupBy(missing, ({ store }) => store)].map(
+    async ([store, list]) => {
       const { title, readyUrl } = component(store);
       const down = await httpReady(readyUrl!)(AbortSignal.timeout(3_000));
       const why =
@@ -208,7 +207,8 @@ async function explain(missing: Missing[]): Promise<string> {
         collector ??
         `The collector and ${title} both answer: see the logs of the service and of the collector.`;
       return `${title} has no ${list.map(({ what }) => what).join(', no ')} of this request. ${why}`;
-    });
+    },
+  );
   return `Not everything arrived within ${DEADLINE_MS / 1000} s.\n${(await Promise.all(lines)).join('\n')}`;
 }
 

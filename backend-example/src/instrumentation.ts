@@ -1,4 +1,5 @@
 import { ServerResponse } from 'node:http';
+import { isSpanContextValid } from '@opentelemetry/api';
 import { getNodeAutoInstrumentations } from '@opentelemetry/auto-instrumentations-node';
 import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-http';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
@@ -88,8 +89,10 @@ export const otelSDK = new NodeSDK({
         ignoreIncomingRequestHook: (request) => isQuietPath(request.url),
         // Every answer names its trace: the thread to follow from Postman or curl into Grafana.
         responseHook: (span, response) => {
-          if (response instanceof ServerResponse)
-            response.setHeader('X-Trace-Id', span.spanContext().traceId);
+          const context = span.spanContext();
+          // Without the SDK there is no trace to name.
+          if (response instanceof ServerResponse && isSpanContextValid(context))
+            response.setHeader('X-Trace-Id', context.traceId);
         },
       },
       // SQL is traced only as part of a request: no root spans from start-up or health checks.

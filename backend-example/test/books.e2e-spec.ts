@@ -1,9 +1,8 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { request } from 'node:http';
 import { Pool } from 'pg';
+import request from 'supertest';
 import { createApp } from '../src/app';
 import type { ProblemDetails } from '../src/problem-details/problem-details';
-import { call } from './support/service';
 
 /** A book as JSON has it. */
 type Book = {
@@ -15,7 +14,7 @@ type Book = {
 };
 
 let app: NestExpressApplication;
-let url: string;
+let agent: request.Agent;
 
 const ISO_DATE = expect.stringMatching(
   /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/,
@@ -24,23 +23,25 @@ const ISO_DATE = expect.stringMatching(
 beforeAll(async () => {
   app = await createApp();
   await app.listen(0, '127.0.0.1');
-  url = await app.getUrl();
+  agent = request.agent(app.getHttpServer());
 });
 beforeEach(() => app.get(Pool).query('TRUNCATE books RESTART IDENTITY'));
 afterAll(() => app.close());
 
 async function create(title = 'T', author = 'A'): Promise<Book> {
-  const response = await call(`${url}/books/create`, 'POST', { title, author });
-  expect(response.status).toBe(201);
-  return (await response.json()) as Book;
+  const { body } = await agent
+    .post('/books/create')
+    .send({ title, author })
+    .expect(201);
+  return body as Book;
 }
 
 /** Asserts an error answer and returns its body without what every problem has. */
-async function problemOf(response: Response) {
-  expect(response.headers.get('content-type')).toBe(
+function problemOf(response: request.Response) {
+  expect(response.headers['content-type']).toBe(
     'application/problem+json; charset=utf-8',
   );
-  const { type, ...rest } = (await response.json()) as ProblemDetails;
+  const { type, ...rest } = response.body as ProblemDetails;
   expect(type).toBe('about:blank');
   expect(rest.status).toBe(response.status);
   return rest;
@@ -48,13 +49,12 @@ async function problemOf(response: Response) {
 
 describe('POST /books/create', () => {
   it('stores a book', async () => {
-    const response = await call(`${url}/books/create`, 'POST', {
-      title: ' Momo ',
-      author: 'Michael Ende',
-    });
+    const response = await agent
+      .post('/books/create')
+      .send({ title: ' Momo ', author: 'Michael Ende' })
+      .expect(201);
 
-    expect(response.status).toBe(201);
-    const book = (await response.json()) as Book;
+    const book = response.body as Book;
     expect(book).toEqual({
       id: 1,
       title: 'Momo',
@@ -62,8 +62,7 @@ describe('POST /books/create', () => {
       createdAt: ISO_DATE,
       updatedAt: book.createdAt,
     });
-    const found = await call(`${url}/books/find/1`);
-    expect(await found.json()).toEqual(book);
+    await agent.get('/books/find/1').expect(200, book);
   });
 
   it.each([
@@ -75,16 +74,16 @@ describe('POST /books/create', () => {
     ['❤️'.repeat(100)],
   ])('stores the title %s as it is', async (title) => {
     const { id } = await create(title);
-    const found = await call(`${url}/books/find/${id}`);
-    expect(await found.json()).toMatchObject({ title });
+    const found = await agent.get(`/books/find/${id}`).expect(200);
+    expect(found.body).toMatchObject({ title });
   });
 
   it('names every field that it refuses', async () => {
-    const response = await call(`${url}/books/create`, 'POST', {
-      title: 'a\0b',
-      isbn: '1',
-    });
-    expect(await problemOf(response)).toEqual({
+    const response = await agent
+      .post('/books/create')
+      .send({ title: 'a\0b', isbn: '1' })
+      .expect(400);
+    expect(problemOf(response)).toEqual({
       status: 400,
       title: 'Bad Request',
       detail:
@@ -111,12 +110,12 @@ describe('POST /books/create', () => {
     ['{"__proto__":{"title":"T"}}', 400, /^title must be a string; author/],
     [`{"title":"${'x'.repeat(200_000)}"}`, 413, /^request entity too large$/],
   ])('refuses the body %.40s', async (body, status, detail) => {
-    const response = await fetch(`${url}/books/create`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body,
-    });
-    const problem = await problemOf(response);
+    const response = await agent
+      .post('/books/create')
+      .type('application/json')
+      .send(body)
+      .expect(status);
+    const problem = problemOf(response);
     expect(problem.status).toBe(status);
     expect(problem.detail).toMatch(detail);
   });
@@ -126,20 +125,17 @@ describe('POST /books/create', () => {
     ['application/x-www-form-urlencoded'],
     ['application/json; charset=latin1'],
   ])('refuses a body of type %s', async (type) => {
-    const response = await fetch(`${url}/books/create`, {
-      method: 'POST',
-      headers: { 'content-type': type },
-      body: '{"title":"T","author":"A"}',
-    });
-    expect((await problemOf(response)).status).toBe(415);
+    const response = await agent
+      .post('/books/create')
+      .type(type)
+      .send('{"title":"T","author":"A"}')
+      .expect(415);
+    expect(problemOf(response).status).toBe(415);
   });
 
   it('stores nothing of a refused book', async () => {
-    await call(`${url}/books/create`, 'POST', { title: 'T' });
-    expect(await (await call(`${url}/books/find`)).json()).toEqual({
-      items: [],
-      nextCursor: null,
-    });
+    await agent.post('/books/create').send({ title: 'T' }).expect(400);
+    await agent.get('/books/find').expect(200, { items: [], nextCursor: null });
   });
 });
 
@@ -152,8 +148,8 @@ describe('GET /books/find', () => {
     const pages = [];
     let query = '?limit=2';
     for (;;) {
-      const response = await call(`${url}/books/find${query}`);
-      const page = (await response.json()) as {
+      const response = await agent.get(`/books/find${query}`).expect(200);
+      const page = response.body as {
         items: Book[];
         nextCursor: number | null;
       };
@@ -174,8 +170,8 @@ describe('GET /books/find', () => {
       .query(
         `INSERT INTO books (title, author) SELECT 'T', 'A' FROM generate_series(1, 21)`,
       );
-    const response = await call(`${url}/books/find`);
-    expect(await response.json()).toMatchObject({
+    const response = await agent.get('/books/find').expect(200);
+    expect(response.body).toMatchObject({
       items: { length: 20 },
       nextCursor: 20,
     });
@@ -193,8 +189,8 @@ describe('GET /books/find', () => {
     ['cursor=2147483648', 'cursor'],
     ['page=2', 'page'],
   ])('refuses ?%s', async (query, parameter) => {
-    const response = await call(`${url}/books/find?${query}`);
-    expect(await problemOf(response)).toMatchObject({
+    const response = await agent.get(`/books/find?${query}`).expect(400);
+    expect(problemOf(response)).toMatchObject({
       status: 400,
       errors: [{ parameter }],
     });
@@ -216,14 +212,16 @@ describe('an id in the path', () => {
     ['9'.repeat(100)],
   ];
 
+  /** Sent one by one, each when it is awaited. */
+  const everyRequest = (id: string) => [
+    agent.get(`/books/find/${id}`),
+    agent.patch(`/books/update/${id}`).send({ title: 'T' }),
+    agent.delete(`/books/remove/${id}`),
+  ];
+
   it.each(badIds)('is refused as %s', async (id) => {
-    for (const [method, path, body] of [
-      ['GET', 'find', undefined],
-      ['PATCH', 'update', { title: 'T' }],
-      ['DELETE', 'remove', undefined],
-    ] as const) {
-      const response = await call(`${url}/books/${path}/${id}`, method, body);
-      expect(await problemOf(response)).toEqual({
+    for (const pending of everyRequest(id)) {
+      expect(problemOf(await pending.expect(400))).toEqual({
         status: 400,
         title: 'Bad Request',
         detail: 'id must be an integer from 1 to 2147483647',
@@ -238,13 +236,8 @@ describe('an id in the path', () => {
   });
 
   it('is 404 when there is no such book', async () => {
-    for (const [method, path, body] of [
-      ['GET', 'find', undefined],
-      ['PATCH', 'update', { title: 'T' }],
-      ['DELETE', 'remove', undefined],
-    ] as const) {
-      const response = await call(`${url}/books/${path}/42`, method, body);
-      expect(await problemOf(response)).toEqual({
+    for (const pending of everyRequest('42')) {
+      expect(problemOf(await pending.expect(404))).toEqual({
         status: 404,
         title: 'Not Found',
         detail: 'Book 42 not found',
@@ -257,12 +250,12 @@ describe('PATCH /books/update/:id', () => {
   it('changes only the given field, and the date', async () => {
     const before = await create('T', 'A');
 
-    const response = await call(`${url}/books/update/1`, 'PATCH', {
-      author: 'B',
-    });
+    const response = await agent
+      .patch('/books/update/1')
+      .send({ author: 'B' })
+      .expect(200);
 
-    expect(response.status).toBe(200);
-    const after = (await response.json()) as Book;
+    const after = response.body as Book;
     expect(after).toEqual({ ...before, author: 'B', updatedAt: ISO_DATE });
     expect(Date.parse(after.updatedAt)).toBeGreaterThanOrEqual(
       Date.parse(before.updatedAt),
@@ -276,10 +269,12 @@ describe('PATCH /books/update/:id', () => {
     [{ title: ' ' }, 'title must not be empty'],
   ])('refuses %j and leaves the book alone', async (changes, detail) => {
     const before = await create();
-    const response = await call(`${url}/books/update/1`, 'PATCH', changes);
-    expect(await problemOf(response)).toMatchObject({ status: 400, detail });
-    const found = await call(`${url}/books/find/1`);
-    expect(await found.json()).toEqual(before);
+    const response = await agent
+      .patch('/books/update/1')
+      .send(changes)
+      .expect(400);
+    expect(problemOf(response)).toMatchObject({ status: 400, detail });
+    await agent.get('/books/find/1').expect(200, before);
   });
 });
 
@@ -288,66 +283,57 @@ describe('DELETE /books/remove/:id', () => {
     await create('1');
     const second = await create('2');
 
-    const response = await call(`${url}/books/remove/1`, 'DELETE');
+    await agent.delete('/books/remove/1').expect(204, '');
 
-    expect(response.status).toBe(204);
-    expect(await response.text()).toBe('');
-    expect(await (await call(`${url}/books/find`)).json()).toEqual({
-      items: [second],
-      nextCursor: null,
-    });
+    await agent
+      .get('/books/find')
+      .expect(200, { items: [second], nextCursor: null });
   });
 });
 
 describe('every other path', () => {
   it.each([
-    ['GET', '/'],
-    ['GET', '/books'],
-    ['PUT', '/books/create'],
-    ['DELETE', '/books/remove/'],
-  ])('%s %s is a 404 in the same form', async (method, path) => {
-    const response = await call(url + path, method);
-    expect(await problemOf(response)).toEqual({
+    ['get', '/'],
+    ['get', '/books'],
+    ['put', '/books/create'],
+    ['delete', '/books/remove/'],
+  ] as const)('%s %s is a 404 in the same form', async (method, path) => {
+    const response = await agent[method](path).expect(404);
+    expect(problemOf(response)).toEqual({
       status: 404,
       title: 'Not Found',
-      detail: `Cannot ${method} ${path}`,
+      detail: `Cannot ${method.toUpperCase()} ${path}`,
     });
   });
 
   it.each([['/books/find/%'], ['/books/find/%E0%A4%A'], ['/%c0']])(
     'with broken percent-encoding is refused: %s',
     async (path) => {
-      // Not with fetch, which would mend the path.
-      const status = await new Promise((resolve, reject) => {
-        request(url + '/', { path }, (response) => {
-          response.resume();
-          resolve(`${response.statusCode} ${response.headers['content-type']}`);
-        })
-          .on('error', reject)
-          .end();
-      });
-      expect(status).toBe('400 application/problem+json; charset=utf-8');
+      await agent
+        .get(path)
+        .expect(400)
+        .expect('content-type', 'application/problem+json; charset=utf-8');
     },
   );
 });
 
 describe('operations', () => {
   it('reports that it is alive and ready', async () => {
-    expect(await (await call(`${url}/health/live`)).json()).toMatchObject({
-      status: 'ok',
-    });
-    expect(await (await call(`${url}/health/ready`)).json()).toMatchObject({
+    const live = await agent.get('/health/live').expect(200);
+    expect(live.body).toMatchObject({ status: 'ok' });
+    const ready = await agent.get('/health/ready').expect(200);
+    expect(ready.body).toMatchObject({
       status: 'ok',
       details: { database: { status: 'up' } },
     });
   });
 
   it('describes itself', async () => {
-    const page = await call(`${url}/api`);
-    expect(page.status).toBe(200);
-    expect(await page.text()).toContain('swagger-ui');
+    const page = await agent.get('/api').expect(200);
+    expect(page.text).toContain('swagger-ui');
 
-    const openApi = (await (await call(`${url}/api-json`)).json()) as {
+    const { body } = await agent.get('/api-json').expect(200);
+    const openApi = body as {
       paths: Record<string, Record<string, { responses: object }>>;
     };
     expect(openApi.paths['/books/create'].post.responses).toMatchObject({

@@ -1,12 +1,14 @@
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { once } from 'node:events';
+import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { Pool } from 'pg';
+import request from 'supertest';
 import { version } from '../package.json';
 import { eventually } from './support/eventually';
 import { freePort } from './support/free-port';
 import { startReceiver, type Item } from './support/otlp-receiver';
-import { call, startService, type Service } from './support/service';
+import { startService, type Service } from './support/service';
 
 const database = new URL(process.env.DATABASE_URL!);
 const namespace = database.pathname.slice(1);
@@ -21,11 +23,14 @@ beforeEach(async () => {
 });
 
 /** Creates a book and remembers its id. */
-async function create({ url }: Service, headers?: Record<string, string>) {
-  const path = `${url}/books/create`;
-  const response = await call(path, 'POST', BOOK, headers);
-  expect(response.status).toBe(201);
-  lastId = ((await response.json()) as { id: number }).id;
+async function create({ url }: Service, headers: Record<string, string> = {}) {
+  const response = await request(url)
+    .post('/books/create')
+    .set(headers)
+    .send(BOOK)
+    .expect(201);
+  lastId = (response.body as { id: number }).id;
+  return response;
 }
 
 const traceparent = (digit: string) => ({
@@ -125,13 +130,11 @@ describe('with in-memory exporters', () => {
 
   it('traces the search for a book', async () => {
     await create(service);
-    const response = await call(
-      `${service.url}/books/find/${lastId}`,
-      'GET',
-      undefined,
-      traceparent('b'),
-    );
-    expect(response.headers.get('x-trace-id')).toBe('b'.repeat(32));
+    await request(service.url)
+      .get(`/books/find/${lastId}`)
+      .set(traceparent('b'))
+      .expect(200)
+      .expect('x-trace-id', 'b'.repeat(32));
     const { spans } = await recorded('b');
 
     expect(tree(spans, 'b'.repeat(16))).toEqual([
@@ -158,12 +161,10 @@ describe('with in-memory exporters', () => {
   });
 
   it('marks where a book was not found, but not the request as failed', async () => {
-    await call(
-      `${service.url}/books/find/2147483647`,
-      'GET',
-      undefined,
-      traceparent('c'),
-    );
+    await request(service.url)
+      .get('/books/find/2147483647')
+      .set(traceparent('c'))
+      .expect(404);
     const { spans, logs } = await recorded('c');
 
     const status = {
@@ -215,11 +216,12 @@ describe('with in-memory exporters', () => {
   });
 
   it('names the route of a refused body, without a controller span', async () => {
-    await fetch(`${service.url}/books/create`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...traceparent('e') },
-      body: '{oops',
-    });
+    await request(service.url)
+      .post('/books/create')
+      .set(traceparent('e'))
+      .type('application/json')
+      .send('{oops')
+      .expect(400);
     const { spans } = await recorded('e');
 
     expect(tree(spans, 'e'.repeat(16))).toEqual([
@@ -231,19 +233,15 @@ describe('with in-memory exporters', () => {
     const pool = new Pool({ connectionString: database.href, max: 1 });
     await pool.query('ALTER TABLE books RENAME TO hidden');
     try {
-      const response = await call(
-        `${service.url}/books/find`,
-        'GET',
-        undefined,
-        traceparent('f'),
-      );
-      expect(response.status).toBe(500);
-      expect(await response.json()).toEqual({
-        type: 'about:blank',
-        title: 'Internal Server Error',
-        status: 500,
-        detail: 'The server could not process the request',
-      });
+      await request(service.url)
+        .get('/books/find')
+        .set(traceparent('f'))
+        .expect(500, {
+          type: 'about:blank',
+          title: 'Internal Server Error',
+          status: 500,
+          detail: 'The server could not process the request',
+        });
     } finally {
       await pool.query('ALTER TABLE hidden RENAME TO books');
       await pool.end();
@@ -270,9 +268,9 @@ describe('with in-memory exporters', () => {
   });
 
   it('neither traces, measures nor logs probes and scrapes', async () => {
-    await call(`${service.url}/health/live`);
-    await call(`${service.url}/health/ready`);
-    await call(service.metricsUrl);
+    await request(service.url).get('/health/live').expect(200);
+    await request(service.url).get('/health/ready').expect(200);
+    await request(service.metricsUrl).get('/metrics').expect(200);
     await create(service, traceparent('1'));
     await recorded('1');
 
@@ -291,8 +289,9 @@ describe('with in-memory exporters', () => {
         return String(name).startsWith('pg') && parentSpanId === undefined;
       }),
     ).toEqual([]);
-    const metrics = await (await call(service.metricsUrl)).text();
-    expect(metrics).not.toMatch(/^http_server_.*health/m);
+    const metrics = await request(service.metricsUrl).get('/metrics');
+    expect(metrics.text).toContain('http_server_');
+    expect(metrics.text).not.toMatch(/^http_server_.*health/m);
     expect(service.output.join('\n')).not.toMatch(/GET \/(health|metrics)/);
   });
 });
@@ -321,7 +320,11 @@ describe('over OTLP and /metrics', () => {
   it('flushes everything on SIGTERM and exits with 0', async () => {
     service = await start();
     await create(service);
-    await call(`${service.url}/books/find/${lastId}`);
+    // Leaves a connection open, as browsers and proxies do.
+    await request(service.url)
+      .get(`/books/find/${lastId}`)
+      .agent(new Agent({ keepAlive: true }))
+      .expect(200);
     expect(receiver.bodies).toEqual([]);
 
     expect(await service.stop()).toEqual({ code: 0, signal: null });
@@ -369,11 +372,10 @@ describe('over OTLP and /metrics', () => {
 
   it('sends no credentials anywhere', async () => {
     service = await start();
-    const response = await call(`${service.url}/books/find`, 'GET', undefined, {
-      authorization: 'Bearer SECRET',
-      cookie: 'session=SECRET',
-    });
-    expect(response.status).toBe(200);
+    await request(service.url)
+      .get('/books/find')
+      .set({ authorization: 'Bearer SECRET', cookie: 'session=SECRET' })
+      .expect(200);
     await service.stop();
 
     expect(receiver.spans).not.toEqual([]);
@@ -406,7 +408,7 @@ describe('over OTLP and /metrics', () => {
       OTEL_RESOURCE_ATTRIBUTES: 'service.version=9.9,team=books',
     });
     await create(service);
-    const metrics = await (await call(service.metricsUrl)).text();
+    const metrics = await request(service.metricsUrl).get('/metrics');
     await service.stop();
 
     expect(receiver.resources[0]).toMatchObject({
@@ -416,19 +418,21 @@ describe('over OTLP and /metrics', () => {
       'deployment.environment.name': 'development',
       team: 'books',
     });
-    expect(metrics).toContain('books_created_total{service_name="library"} 1');
+    expect(metrics.text).toContain(
+      'books_created_total{service_name="library"} 1',
+    );
   });
 
   it('offers metrics by route, never by path', async () => {
     service = await start();
     await create(service);
     await create(service);
-    await call(`${service.url}/books/find/${lastId}`);
-    await call(`${service.url}/books/find/abc`);
-    await call(`${service.url}/nowhere/7`);
+    await request(service.url).get(`/books/find/${lastId}`).expect(200);
+    await request(service.url).get('/books/find/abc').expect(400);
+    await request(service.url).get('/nowhere/7').expect(404);
 
-    const response = await call(service.metricsUrl);
-    const lines = (await response.text()).split('\n');
+    const { text } = await request(service.metricsUrl).get('/metrics');
+    const lines = text.split('\n');
 
     const starting = (start: string) =>
       lines.filter((line) => line.startsWith(start)).sort();
@@ -476,8 +480,11 @@ describe('over OTLP and /metrics', () => {
 
   it('is silent with OTEL_SDK_DISABLED', async () => {
     service = await start({ OTEL_SDK_DISABLED: 'true' });
-    await create(service);
-    await expect(call(service.metricsUrl)).rejects.toThrow('fetch failed');
+    const { headers } = await create(service);
+    expect(headers).not.toHaveProperty('x-trace-id');
+    await expect(request(service.metricsUrl).get('/metrics')).rejects.toThrow(
+      'ECONNREFUSED',
+    );
 
     expect(await service.stop()).toEqual({ code: 0, signal: null });
 

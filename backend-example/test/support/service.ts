@@ -54,7 +54,7 @@ export async function startService(
   return {
     url,
     child,
-    metricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
+    metricsUrl: `http://127.0.0.1:${metricsPort}`,
     /** Everything written to stdout and stderr so far, by line. */
     output,
     /** Sends SIGTERM and waits for the end. */
@@ -70,19 +70,4 @@ export async function startService(
       await exited;
     },
   };
-}
-
-/** Sends a request, with a JSON body if one is given. */
-export function call(
-  url: string,
-  method = 'GET',
-  body?: unknown,
-  headers: Record<string, string> = {},
-): Promise<Response> {
-  const init: RequestInit = { method, headers };
-  if (body !== undefined) {
-    init.headers = { 'content-type': 'application/json', ...headers };
-    init.body = JSON.stringify(body);
-  }
-  return fetch(url, init);
 }
