@@ -292,9 +292,13 @@ async function buildGoModule(
     ? ` -X ${module.versionVariable}=${version}`
     : '';
   const file = join(folder, program);
-  const compiling = countLines((n) =>
-    progress(`compiling: ${n} of about ${total} Go packages`),
-  );
+  const began = Date.now();
+  const compiling = countLines((n) => {
+    const minutes = ((Date.now() - began) / n) * ((total - n) / 60_000);
+    progress(
+      `compiling: ${n} of about ${total} Go packages, about ${Math.ceil(Math.max(minutes, 0))} min left`,
+    );
+  });
   await go(
     [
       'build',

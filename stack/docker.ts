@@ -38,7 +38,7 @@ function compose(...args: string[]): Promise<void> {
         ? resolve()
         : reject(
             new Error(
-              `"docker compose ${args.join(' ')}" ended with code ${code}; its own message is above. "docker compose logs" shows what the containers said.`,
+              `"docker compose ${args.join(' ')}" ended with code ${code}; its own message is above. "docker compose logs" shows what the containers said; "npm start -- --native" does without Docker.`,
             ),
           ),
     );

@@ -10,7 +10,7 @@ export class ProgressLine {
     const line = [...this.parts].map(([n, t]) => `${n}: ${t}`).join('  ·  ');
     if (process.stdout.isTTY)
       process.stdout.write(
-        `\r\x1b[K${line.slice(0, process.stdout.columns - 1)}`,
+        `\r\x1b[K${line.slice(0, (process.stdout.columns || 80) - 1)}`,
       );
     else if (line && Date.now() - this.lastPrinted > 15_000) {
       // a log file gets a line now and then instead
