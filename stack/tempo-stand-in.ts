@@ -294,6 +294,7 @@ async function answer(traces: Traces, request: IncomingMessage) {
   const [, id] = pathname.match(/^\/api\/v2\/traces\/([^/]+)$/) ?? [];
   if (id) return traceById(traces, id);
   if (pathname === '/ready') return 'ready\n';
+  if (pathname === '/api/echo') return 'echo'; // how Grafana checks its data source
   if (pathname === '/metrics') return `tempo_stand_in_traces ${traces.size}\n`;
   if (pathname === '/api/search') return search(traces, searchParams);
   if (pathname === '/v1/traces') return receive(traces, request);
