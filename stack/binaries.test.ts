@@ -1,23 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  chmod,
-  mkdir,
-  mkdtemp,
-  readFile,
-  readdir,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { strToU8, zipSync } from 'fflate';
 import { create } from 'tar';
 import { obtainBinary, type Binary } from './binaries.ts';
 import { component, type Component } from './components.ts';
+import { temporaryFolder } from '../test/temporary-folder.ts';
 
 // The publisher here is a local HTTP server; the program is a two-line script.
 const PROGRAM = '#!/bin/sh\necho "sample version 1.2.3"\n';
@@ -33,7 +26,7 @@ describe('obtainBinary', () => {
   let breakNext = false;
 
   before(async () => {
-    const work = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+    const work = temporaryFolder();
     await writeFile(join(work, 'sample'), PROGRAM);
     await create({ gzip: true, cwd: work, file: join(work, 's.tgz') }, [
       'sample',
@@ -83,7 +76,7 @@ describe('obtainBinary', () => {
   after(() => server.close());
   beforeEach(async () => {
     requests.length = 0;
-    folder = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+    folder = temporaryFolder();
     delete process.env.SAMPLE_BINARY;
   });
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { component } from './components.ts';
 import { nativeConfig, writeNativeConfig } from './native-config.ts';
+import { temporaryFolder } from '../test/temporary-folder.ts';
 
 const own = { ports: { 3200: 3200, 4317: 14317 } };
 const all = [
@@ -68,7 +68,7 @@ describe('nativeConfig', () => {
 
 describe('writeNativeConfig', () => {
   it("writes Grafana's files with loopback addresses and local folders, without the Dockerfile", async () => {
-    const target = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+    const target = temporaryFolder();
     await writeNativeConfig(component('grafana'), target, '/data/grafana');
     const ini = await readFile(join(target, 'grafana.ini'), 'utf8');
     assert.ok(

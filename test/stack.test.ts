@@ -2,9 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,11 +22,12 @@ import {
 import { ROOT, components } from '../stack/components.ts';
 import { commandLine } from '../stack/processes.ts';
 import type { RunRecord } from '../stack/run-folder.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 // The whole native stack, started and stopped by the commands that people use, with data of its own.
 
 const DEADLINE_MS = 60_000;
-const folder = await mkdtemp(join(tmpdir(), 'lgtm-stack-'));
+const folder = temporaryFolder();
 
 interface Outcome {
   code: number | null;

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,8 @@ export default async function setup(): Promise<void> {
 
   const script = join(__dirname, '../../stack/postgres.ts');
   const folder = await mkdtemp(join(tmpdir(), 'backend-example-'));
+  // Started by root, Postgres runs as another user and has to get in.
+  await chmod(folder, 0o755);
   const postgres = spawn(
     process.execPath,
     [script, join(folder, 'data'), String(await freePort())],
