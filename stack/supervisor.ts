@@ -45,7 +45,7 @@ async function run(planned: PlannedProcess[]): Promise<void> {
       }),
     );
     allReady = true;
-    tell({ type: 'all-ready' });
+    await tell({ type: 'all-ready' });
   } catch (error) {
     if (!stop.signal.aborted) await end((error as Error).message, 1);
   }
@@ -66,10 +66,10 @@ async function start(plan: PlannedProcess): Promise<void> {
   };
   record.components.push(entry);
   writeRecord(record);
-  void child.whenEnded.then(() => {
-    if (allReady)
-      void end(describeEnd(plan.name, child.ended!, child.logFile), 1);
-  });
+  // When everything is being stopped already, this changes nothing.
+  void child.whenEnded.then(() =>
+    end(describeEnd(plan.name, child.ended!, child.logFile), 1),
+  );
   await child.waitUntilReady(
     'url' in plan.ready
       ? httpReady(plan.ready.url)
@@ -79,13 +79,12 @@ async function start(plan: PlannedProcess): Promise<void> {
   );
   entry.readyAfter = Math.round(performance.now() - began);
   writeRecord(record);
-  tell({ type: 'ready', name: plan.name, afterMs: entry.readyAfter });
+  await tell({ type: 'ready', name: plan.name, afterMs: entry.readyAfter });
 }
 
 /** Stops everything in the order of the data: first who sends, last who stores. */
 function end(reason: string, code = 0): Promise<never> {
   stopping ??= (async () => {
-    allReady = false;
     stop.abort();
     const first = ['backend-example', 'otel-collector'];
     for (const name of first) await processes.get(name)?.stop();
@@ -96,13 +95,15 @@ function end(reason: string, code = 0): Promise<never> {
     );
     record.ended = `${new Date().toISOString()}: ${reason}`;
     writeRecord(record);
-    tell({ type: 'ended', reason });
+    await tell({ type: 'ended', reason });
     process.exit(code);
   })();
   return stopping;
 }
 
-function tell(message: SupervisorMessage): void {
+/** Resolves when the message is on its way. */
+async function tell(message: SupervisorMessage): Promise<void> {
   console.log(new Date().toISOString(), JSON.stringify(message));
-  if (process.connected) process.send!(message);
+  if (process.connected)
+    await new Promise((sent) => process.send!(message, sent));
 }
