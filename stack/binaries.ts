@@ -13,7 +13,7 @@ import {
   stat,
   writeFile,
 } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { availableParallelism, homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
@@ -93,7 +93,9 @@ export async function obtainBinary(
   if (goModule) {
     try {
       const folder = await buildFolder();
-      await buildGoModule(goModule, program, version, folder, progress, stop);
+      await inTurn(() =>
+        buildGoModule(goModule, program, version, folder, progress, stop),
+      );
       return { file: join(folder, program), source: 'build' };
     } catch (error) {
       if (stop.aborted) throw error;
@@ -115,6 +117,22 @@ export async function obtainBinary(
       cache,
       `${program}-${version}-${hash.digest('hex').slice(0, 8)}`,
     );
+  }
+}
+
+// Compiling uses every core by itself, so several builds at once only help a large machine.
+let freeTurns = Math.max(1, Math.floor(availableParallelism() / 4));
+const waiting: (() => void)[] = [];
+
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  if (freeTurns > 0) freeTurns--;
+  else await new Promise<void>((go) => waiting.push(go));
+  try {
+    return await work();
+  } finally {
+    const next = waiting.shift();
+    if (next) next();
+    else freeTurns++;
   }
 }
 
@@ -197,8 +215,8 @@ async function get(
 ): Promise<Response> {
   const connected = new AbortController();
   const timer = setTimeout(
-    () => connected.abort(new Error('no answer within 15 s')),
-    15_000,
+    () => connected.abort(new Error('no answer within 5 s')),
+    5_000,
   );
   try {
     const response = await fetch(url, {

@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {
   NotAvailableError,
@@ -152,32 +151,29 @@ async function refuseBusyPorts(wanted: Component[]): Promise<void> {
     );
 }
 
-/**
- * The program of each component, or why it cannot be had.
- * Compiling uses every core by itself, so more at once only helps large machines.
- */
+/** The program of each component, or why it cannot be had. */
 export async function obtainBinaries(
   wanted: Component[],
   progress: (name: string) => Progress,
   stop: AbortSignal,
 ): Promise<Map<string, Binary | NotAvailableError>> {
-  const result = new Map<string, Binary | NotAvailableError>();
-  const queue = wanted.filter((part) => part.binary);
-  const worker = async () => {
-    for (let part = queue.shift(); part; part = queue.shift()) {
-      const found = await obtainBinary(part, progress(part.name), stop).catch(
-        (error: unknown) => {
-          if (error instanceof NotAvailableError) return error;
-          throw error;
-        },
-      );
-      progress(part.name)('');
-      result.set(part.name, found);
-    }
-  };
-  const workers = Math.max(1, Math.floor(availableParallelism() / 4));
-  await Promise.all(Array.from({ length: workers }, worker));
-  return result;
+  const failed = new AbortController();
+  const either = AbortSignal.any([stop, failed.signal]);
+  const found = wanted
+    .filter((part) => part.binary)
+    .map(async (part): Promise<[string, Binary | NotAvailableError]> => {
+      try {
+        const tell = progress(part.name);
+        return [part.name, await obtainBinary(part, tell, either)];
+      } catch (error) {
+        if (error instanceof NotAvailableError) return [part.name, error];
+        failed.abort(); // the others need not go on
+        throw error;
+      } finally {
+        progress(part.name)('');
+      }
+    });
+  return new Map(await Promise.all(found));
 }
 
 // Only when a source file is newer than the build: a warm start is a matter of seconds.
