@@ -27,11 +27,11 @@ const ROUTE = '/books/create';
 const SPAN = `service_name="backend-example", span_name="POST ${ROUTE}"`;
 const LATENCY = `traces_spanmetrics_latency_bucket{${SPAN}}`;
 const P95 = `histogram_quantile(0.95, sum by (le) (${LATENCY}))`;
-/** Counters that this request moves. The first two are scraped from the service. */
+const SPAN_COUNT = `sum(traces_spanmetrics_calls_total{${SPAN}})`;
+/** Counters of the service that this request moves. */
 const COUNTERS = {
   'books created': `books_created_total{service="backend-example"}`,
   'requests, counted by the service': `http_server_request_duration_count{service="backend-example", http_route="${ROUTE}"}`,
-  'requests, counted from spans': `traces_spanmetrics_calls_total{${SPAN}}`,
 };
 
 try {
@@ -92,12 +92,6 @@ async function tour(): Promise<void> {
   );
 
   heading('4. The metrics it is part of, from Mimir');
-  // The exemplar proves that the metrics made of spans have this request in them.
-  const exemplar = await within(async () =>
-    (await queryExemplars(LATENCY)).find(
-      ({ labels }) => labels.trace_id === traceId,
-    ),
-  );
   for (const [name, selector] of Object.entries(COUNTERS)) {
     // A scrape that began a second after the answer has this request in it.
     const fresh = await within(
@@ -109,11 +103,20 @@ async function tour(): Promise<void> {
     if (value) print(name, String(value), `sum(${selector})`);
     else missing.push({ what: `metric "${name}"`, store: 'mimir' });
   }
-  const p95 = await queryNumber(P95).catch(() => undefined);
-  if (p95) print('95 % were faster than', `${(p95 * 1000).toFixed(1)} ms`, P95);
-  console.log(
-    `\n   ${grafana}: ${exploreLink('mimir', { expr: `sum(${COUNTERS['requests, counted from spans']})` })}`,
+  // Span metrics come at every flush of the collector; the exemplar proves that this request is in them.
+  const exemplar = await within(async () =>
+    (await queryExemplars(LATENCY)).find(
+      ({ labels }) => labels.trace_id === traceId,
+    ),
   );
+  // A new series begins with a 0, so that rate() sees its first step: wait for the flush after that.
+  const count = exemplar && (await within(() => queryNumber(SPAN_COUNT)));
+  if (count) {
+    print('requests, counted from spans', String(count), SPAN_COUNT);
+    const p95 = (await queryNumber(P95)) ?? NaN;
+    print('95 % were faster than', `${(p95 * 1000).toFixed(1)} ms`, P95);
+  } else missing.push({ what: 'span metrics', store: 'mimir' });
+  console.log(`\n   ${grafana}: ${exploreLink('mimir', { expr: SPAN_COUNT })}`);
 
   heading('5. The way back: from the metric to this trace');
   if (exemplar)

@@ -430,6 +430,9 @@ describe('the native stack', { concurrency: 1 }, () => {
       /^ {8}pg\.query:INSERT books +·*█+·* +\d+\.\d ms  CLIENT$/m,
     );
     assert.match(output, /^ {2}books created +3$/m);
+    assert.match(output, /^ {2}requests, counted by the service +5$/m);
+    assert.match(output, /^ {2}requests, counted from spans +5$/m);
+    assert.match(output, /^ {2}95 % were faster than +\d+\.\d ms$/m);
     assert.ok(output.includes(`with trace_id ${traceId}`));
   });
 
