@@ -59,12 +59,21 @@ export interface Component {
   env?: Record<string, string>;
 }
 
-/** The tag of the last FROM line of `<folder>/Dockerfile`: the one place where a version is written. */
+/** The tag of the last FROM line of `<folder>/Dockerfile`, whose ARG is the one place where a version is written. */
 export function versionOf(folder: string): string {
+  const image = imagesOf(folder).at(-1)!;
+  return image.slice(image.lastIndexOf(':') + 1);
+}
+
+/** The images that `<folder>/Dockerfile` is built from, with each ${ARG} replaced by its default. */
+export function imagesOf(folder: string): string[] {
   const dockerfile = readFileSync(join(ROOT, folder, 'Dockerfile'), 'utf8');
-  const tag = [...dockerfile.matchAll(/^FROM \S+?:(\S+)/gm)].at(-1)?.[1];
-  if (!tag) throw new Error(`${folder}/Dockerfile has no FROM line with a tag`);
-  return tag;
+  const defaults = new Map(
+    [...dockerfile.matchAll(/^ARG (\w+)=(\S+)/gm)].map((m) => [m[1], m[2]]),
+  );
+  return [...dockerfile.matchAll(/^FROM (\S+)/gm)].map((m) =>
+    m[1]!.replace(/\$\{(\w+)\}/g, (all, name) => defaults.get(name) ?? all),
+  );
 }
 
 const identity = (...ports: number[]): Record<number, number> =>
@@ -240,7 +249,11 @@ const grafana: Component = {
       path: `grafana-${versionOf('grafana')}/bin/grafana`,
     },
   },
-  folders: { '/etc/grafana': 'config', '/var/lib/grafana': 'data' },
+  folders: {
+    '/etc/grafana': 'config',
+    '/var/lib/grafana': 'data',
+    '/run/secrets': 'config', // grafana/admin-password lies beside the config
+  },
   args: ({ config, data, program }) => [
     'server',
     `--homepath=${resolve(program, '../..')}`,
