@@ -98,7 +98,7 @@ describe('docker-compose.yaml', () => {
   it('has a health check for every service, in its Dockerfile or here', () => {
     for (const [name, service] of Object.entries<any>(compose.services))
       assert.ok(
-        service.healthcheck ??
+        service.healthcheck.test ??
           read(`${name}/Dockerfile`).includes('\nHEALTHCHECK '),
         name,
       );

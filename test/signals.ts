@@ -30,7 +30,7 @@ export async function eventually<T>(
 
 const byText = (a: unknown, b: unknown) => String(a).localeCompare(String(b));
 
-export async function call(
+async function call(
   method: string,
   path: string,
   body?: unknown,

@@ -36,6 +36,7 @@ import {
 // the commands that people use, as a Compose project of its own.
 
 const PROJECT = 'lgtm-stack-test';
+const HOLDER = `${PROJECT}-holder`;
 const NAMES = components.map(({ name }) => name);
 const [BUSYBOX] = imagesOf('mimir') as [string];
 const POSTGRES = `postgres:${component('postgres').version}-bookworm`;
@@ -334,8 +335,9 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
   });
 
   it('docker compose down --volumes removes everything', async () => {
-    assert.equal((await volumes()).length, 5);
+    const before = await volumes();
     await docker('compose', 'down', '--volumes');
+    assert.equal(before.length, 5);
     assert.deepEqual(await volumes(), []);
   });
 
@@ -347,17 +349,10 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
       '127.0.0.1',
     );
     await once(server, 'listening');
-    await docker(
-      'run',
-      '--detach',
-      '--rm',
-      '--name=lgtm-stack-test-holder',
-      `--publish=${at('MIMIR_PORT', 9009)}:80`,
-      BUSYBOX,
-      'sleep',
-      '600',
-    );
+    const publish = `--publish=${at('MIMIR_PORT', 9009)}:80`;
+    const holder = [`--name=${HOLDER}`, publish, BUSYBOX, 'sleep', '600'];
     try {
+      await docker('run', '--detach', '--rm', ...holder);
       const { code, output } = await command('start');
       assert.equal(code, 1);
       assert.match(
@@ -368,12 +363,15 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
       );
       assert.match(
         output,
-        /^Port \d+, which Mimir needs, is held by the container lgtm-stack-test-holder\.\nNothing was started\./m,
+        new RegExp(
+          `^Port \\d+, which Mimir needs, is held by the container ${HOLDER}\\.\nNothing was started\\.`,
+          'm',
+        ),
       );
       assert.equal(await docker('compose', 'ps', '--all', '--quiet'), '');
     } finally {
       server.close();
-      await docker('kill', 'lgtm-stack-test-holder');
+      await run('docker', ['kill', HOLDER]);
     }
   });
 

@@ -3,11 +3,13 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { poll } from '../../stack/backends.ts';
+import { commandLine } from '../../stack/processes.ts';
 
 // The Docker engine of these tests: the one that answers, else a private one.
 
 /** Short, because the path of a socket has at most 107 bytes. Its images are kept from run to run. */
 const FOLDER = '/var/tmp/lgtm-docker';
+const PID_FILE = `${FOLDER}/docker.pid`;
 
 export interface Outcome {
   code: number;
@@ -59,17 +61,29 @@ export async function engine(): Promise<
   if (spawnSync('dockerd', ['--version']).status !== 0)
     return 'no Docker engine answers, and none is installed here';
 
+  process.env.DOCKER_HOST = `unix://${FOLDER}/docker.sock`;
+  // one may be left of a run that was killed
+  if (!(await answers())) await startDaemon(process.env.DOCKER_HOST);
+  return {
+    stop: async () => {
+      const pid = Number(readFileSync(PID_FILE, 'utf8'));
+      process.kill(pid, 'SIGTERM');
+      while (await commandLine(pid)) await sleep(100);
+    },
+  };
+}
+
+async function startDaemon(host: string): Promise<void> {
   mkdirSync(FOLDER, { recursive: true });
   const logFile = `${FOLDER}/dockerd.log`;
   const log = openSync(logFile, 'w');
-  process.env.DOCKER_HOST = `unix://${FOLDER}/docker.sock`;
   const daemon = spawn(
     'dockerd',
     [
       `--data-root=${FOLDER}/data`,
       `--exec-root=${FOLDER}/exec`,
-      `--pidfile=${FOLDER}/docker.pid`,
-      `--host=${process.env.DOCKER_HOST}`,
+      `--pidfile=${PID_FILE}`,
+      `--host=${host}`,
       '--log-level=warn',
     ],
     { stdio: ['ignore', log, log], detached: true }, // Ctrl-C is for us; we stop it when all is cleaned up
@@ -86,11 +100,4 @@ export async function engine(): Promise<
       `dockerd did not start:\n${readFileSync(logFile, 'utf8').split('\n').slice(-20).join('\n')}`,
     );
   }
-  return {
-    stop: async () => {
-      daemon.kill('SIGTERM');
-      while (daemon.exitCode === null && daemon.signalCode === null)
-        await sleep(100);
-    },
-  };
 }
