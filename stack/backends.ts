@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { component } from './components.ts';
 
 /** The addresses that are the same with Docker and without. */
-export const LOKI = 'http://127.0.0.1:3100';
-export const TEMPO = 'http://127.0.0.1:3200';
-export const MIMIR = 'http://127.0.0.1:9009';
-export const BOOKS = 'http://127.0.0.1:5555';
-export const GRAFANA = 'http://localhost:3000';
+const originOf = (name: string) => new URL(component(name).readyUrl!).origin;
+export const LOKI = originOf('loki');
+export const TEMPO = originOf('tempo');
+export const MIMIR = originOf('mimir');
+export const BOOKS = originOf('backend-example');
+export const GRAFANA = component('grafana').address!;
 
 export interface LogLine {
   /** Nanoseconds since 1970, too large for a number. */

@@ -59,13 +59,35 @@ export interface Component {
   env?: Record<string, string>;
 }
 
-/** The tag of the last FROM line of `<folder>/Dockerfile`: the one place where a version is written. */
+/** The tag of the last FROM line of `<folder>/Dockerfile`, whose ARG is the one place where a version is written. */
 export function versionOf(folder: string): string {
-  const dockerfile = readFileSync(join(ROOT, folder, 'Dockerfile'), 'utf8');
-  const tag = [...dockerfile.matchAll(/^FROM \S+?:(\S+)/gm)].at(-1)?.[1];
-  if (!tag) throw new Error(`${folder}/Dockerfile has no FROM line with a tag`);
-  return tag;
+  const image = imagesOf(folder).at(-1)!;
+  return image.slice(image.lastIndexOf(':') + 1);
 }
+
+/** The images that `<folder>/Dockerfile` is built from, with each ${ARG} replaced: by .env, or its default. */
+export function imagesOf(folder: string): string[] {
+  const dockerfile = readFileSync(join(ROOT, folder, 'Dockerfile'), 'utf8');
+  const defaults = new Map(
+    [...dockerfile.matchAll(/^ARG (\w+)=(\S+)/gm)].map((m) => [m[1], m[2]]),
+  );
+  return [...dockerfile.matchAll(/^FROM (\S+)/gm)].map((m) =>
+    m[1]!.replace(
+      /\$\{(\w+)\}/g,
+      (all, name) => process.env[name] || defaults.get(name) || all,
+    ),
+  );
+}
+
+/** A port on 127.0.0.1. With Docker, .env may set another than the usual one. */
+export const published = (variable: string, usual: number): number =>
+  Number(process.env[variable] || usual);
+
+/** What .env may set for Docker only: without it, ports and versions are fixed. */
+export const dockerOnlySettings = (): string[] =>
+  [...readFileSync(join(ROOT, '.env.example'), 'utf8').matchAll(/^#(\w+)=/gm)]
+    .map(([, name]) => name!)
+    .filter((name) => /_(PORT|VERSION)$/.test(name) && process.env[name]);
 
 const identity = (...ports: number[]): Record<number, number> =>
   Object.fromEntries(ports.map((port) => [port, port]));
@@ -94,7 +116,7 @@ const loki: Component = {
   title: 'Loki',
   version: versionOf('loki'),
   ports: identity(3100, 9095),
-  readyUrl: 'http://127.0.0.1:3100/ready',
+  readyUrl: `http://127.0.0.1:${published('LOKI_PORT', 3100)}/ready`,
   binary: {
     program: 'loki',
     variable: 'LOKI_BINARY',
@@ -119,7 +141,7 @@ const tempo: Component = {
   version: versionOf('tempo'),
   // 4317 is the collector's on this machine
   ports: { ...identity(3200, 55681, 9097), 4317: 14317 },
-  readyUrl: 'http://127.0.0.1:3200/ready',
+  readyUrl: `http://127.0.0.1:${published('TEMPO_PORT', 3200)}/ready`,
   binary: {
     program: 'tempo',
     variable: 'TEMPO_BINARY',
@@ -139,7 +161,7 @@ export const tempoStandIn: Component = {
   title: 'Tempo stand-in',
   version: '',
   ports: identity(3200, 55681),
-  readyUrl: 'http://127.0.0.1:3200/ready',
+  readyUrl: `http://127.0.0.1:${published('TEMPO_PORT', 3200)}/ready`,
   folders: {},
   args: () => [
     join(ROOT, 'stack/tempo-stand-in.ts'),
@@ -155,7 +177,7 @@ const mimir: Component = {
   title: 'Mimir',
   version: versionOf('mimir'),
   ports: identity(9009, 9096, 7946),
-  readyUrl: 'http://127.0.0.1:9009/ready',
+  readyUrl: `http://127.0.0.1:${published('MIMIR_PORT', 9009)}/ready`,
   binary: {
     program: 'mimir',
     variable: 'MIMIR_BINARY',
@@ -213,8 +235,8 @@ const backend: Component = {
     ) as { version: string }
   ).version,
   ports: identity(5555, 8081),
-  readyUrl: 'http://127.0.0.1:5555/health/ready',
-  address: 'http://localhost:5555/api',
+  readyUrl: `http://127.0.0.1:${published('BOOKS_PORT', 5555)}/health/ready`,
+  address: `http://localhost:${published('BOOKS_PORT', 5555)}/api`,
   folders: {},
   args: () => [join(ROOT, 'backend-example/dist/main.js')],
   env: {
@@ -229,8 +251,8 @@ const grafana: Component = {
   title: 'Grafana',
   version: versionOf('grafana'),
   ports: identity(3000),
-  readyUrl: 'http://127.0.0.1:3000/api/health',
-  address: 'http://localhost:3000',
+  readyUrl: `http://127.0.0.1:${published('GRAFANA_PORT', 3000)}/api/health`,
+  address: `http://localhost:${published('GRAFANA_PORT', 3000)}`,
   binary: {
     program: 'grafana',
     variable: 'GRAFANA_BINARY',
@@ -240,7 +262,11 @@ const grafana: Component = {
       path: `grafana-${versionOf('grafana')}/bin/grafana`,
     },
   },
-  folders: { '/etc/grafana': 'config', '/var/lib/grafana': 'data' },
+  folders: {
+    '/etc/grafana': 'config',
+    '/var/lib/grafana': 'data',
+    '/run/secrets': 'config', // grafana/admin-password lies beside the config
+  },
   args: ({ config, data, program }) => [
     'server',
     `--homepath=${resolve(program, '../..')}`,

@@ -1,24 +1,86 @@
 import { execFile, spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { ROOT } from './components.ts';
+import { ROOT, component } from './components.ts';
+import { portHolder, refuseBusyPorts } from './processes.ts';
 
-const run = promisify(execFile);
+/** Compose names containers and volumes after it. The tests have one of their own. */
+const PROJECT = process.env.COMPOSE_PROJECT_NAME ?? 'lgtm-stack';
+const NATIVE = 'npm start -- --native does without Docker.';
 
-/** True when a Docker engine answers and Compose v2 is there. */
+/**
+ * True when a Docker engine answers and Compose v2 is there, false when none answers.
+ * @throws Error with one sentence when there is one that cannot be used
+ */
 export async function dockerAnswers(): Promise<boolean> {
-  try {
-    await run('docker', ['version', '--format', '{{.Server.Version}}'], {
-      timeout: 10_000,
-    });
-    await run('docker', ['compose', 'version'], { timeout: 10_000 });
-    return true;
-  } catch {
-    return false;
-  }
+  const engine = await docker('version', '--format', '{{.Server.Version}}');
+  if (/permission denied/i.test(engine.output))
+    throw new Error(
+      `Docker runs, but you may not use its socket: add yourself to its group ("sudo usermod -aG docker $USER") and log in again. ${NATIVE}`,
+    );
+  if (!engine.ok) return false;
+  if (!(await docker('compose', 'version')).ok)
+    throw new Error(
+      `Docker answers, but Compose v2 is missing, and the older docker-compose cannot read docker-compose.yaml: install the plugin (https://docs.docker.com/compose/install/linux/). ${NATIVE}`,
+    );
+  return true;
 }
 
-/** Builds and starts every container and returns when all of them are healthy. */
-export const composeUp = () => compose('up', '--build', '--wait');
+/**
+ * Builds and starts every container, and returns when all of them are healthy.
+ * @param onReady is told when a container becomes healthy, and how long after its start
+ * @throws Error that says in a sentence what went wrong, and what Compose said
+ */
+export async function composeUp(
+  onReady: (name: string, afterMs: number) => void,
+  progress: (text: string) => void,
+  stop: AbortSignal,
+): Promise<void> {
+  await refuseBusyPorts(await publishedPorts(), async (port) => {
+    const list = ['ps', '--filter', `publish=${port}`, '--format'];
+    const { output } = await docker(
+      ...list,
+      '{{.Names}} {{.Label "com.docker.compose.project"}}',
+    );
+    const [name, project] = output.split(' ');
+    if (project === PROJECT) return undefined; // it runs already: Compose brings it up to date
+    return name ? `the container ${name}` : portHolder(port);
+  });
+  const child = spawn('docker', ['compose', 'up', '--build', '--wait'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      progress(text.trim().split('\n').at(-1)!.trim());
+    });
+  const pass = () => child.kill('SIGINT');
+  stop.addEventListener('abort', pass);
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  const over = ended.then(() => true);
+  const began = Date.now();
+  const ready = new Set<string>();
+  const report = async () => {
+    for (const { name, startedAt } of await healthyContainers())
+      if (!ready.has(name)) {
+        ready.add(name);
+        onReady(name, Date.now() - Math.max(startedAt, began));
+      }
+  };
+  while (!(await Promise.race([over, sleep(500, false)]))) await report();
+  stop.removeEventListener('abort', pass);
+  if (stop.aborted) {
+    await compose('stop');
+    throw new Error('stopped');
+  }
+  if ((await ended) !== 0) throw new Error(await explain(output));
+  await report();
+}
 
 /** Stops and removes the containers; the volumes, and so the data, stay. */
 export const composeDown = () => compose('down');
@@ -26,6 +88,95 @@ export const composeDown = () => compose('down');
 /** Prints the containers, their state and their ports. */
 export const composeStatus = () => compose('ps', '--all');
 
+async function publishedPorts(): Promise<{ title: string; port: number }[]> {
+  const { ok, output } = await docker('compose', 'config', '--format', 'json');
+  if (!ok) throw new Error(output); // it says which line
+  const { services } = JSON.parse(output) as {
+    services: Record<string, { ports?: { published?: string }[] }>;
+  };
+  return Object.entries(services).flatMap(([name, { ports = [] }]) =>
+    ports.map(({ published }) => ({
+      title: component(name).title,
+      port: Number(published),
+    })),
+  );
+}
+
+async function healthyContainers(): Promise<
+  { name: string; startedAt: number }[]
+> {
+  const list = [
+    'ps',
+    '--filter',
+    `label=com.docker.compose.project=${PROJECT}`,
+  ];
+  const { output: ids } = await docker(...list, '--quiet');
+  if (!ids) return [];
+  const format =
+    '{{index .Config.Labels "com.docker.compose.service"}} {{.State.StartedAt}} {{if .State.Health}}{{.State.Health.Status}}{{end}}';
+  const all = await docker('inspect', '--format', format, ...ids.split('\n'));
+  return all.output
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , health]) => health === 'healthy')
+    .map(([name, startedAt]) => ({
+      name: name!,
+      startedAt: Date.parse(startedAt!),
+    }));
+}
+
+/** The usual failures of `docker compose up`, by what it says about them. */
+const CAUSES: [RegExp, string][] = [
+  [
+    /no space left on device/i,
+    'The disk is full: "docker system df" shows what Docker keeps, "docker system prune" removes what nothing uses.',
+  ],
+  [
+    /port is already allocated|address already in use/i,
+    'A port was taken in the meantime: run the command again, and it names the holder.',
+  ],
+  [
+    /pull access denied|failed to resolve source metadata|manifest (unknown|for)|toomanyrequests|failed to do request|TLS handshake timeout|no such host|Get "https?:/i,
+    `An image could not be pulled: the registry cannot be reached from here, or refuses. ${NATIVE}`,
+  ],
+];
+
+async function explain(output: string): Promise<string> {
+  const lines = output.trim().split('\n').slice(-12);
+  const said = `\nThe end of what docker compose said:\n${lines.join('\n').replace(/^/gm, '    ')}`;
+  const cause = CAUSES.find(([pattern]) => pattern.test(output));
+  if (cause) return cause[1] + said;
+  const [, service] =
+    new RegExp(`${PROJECT}-([\\w-]+)-\\d+ (?:is unhealthy|exited)`).exec(
+      output,
+    ) ?? [];
+  if (!service) return `docker compose failed. ${NATIVE}${said}`;
+  const log = await docker(
+    'compose',
+    'logs',
+    '--no-log-prefix',
+    '--tail=20',
+    service,
+  );
+  return `${component(service).title} did not get ready. The end of its log ("docker compose logs ${service}" shows all):\n${log.output.replace(/^/gm, '    ')}`;
+}
+
+async function docker(
+  ...args: string[]
+): Promise<{ ok: boolean; output: string }> {
+  return promisify(execFile)('docker', args, {
+    cwd: ROOT,
+    timeout: 30_000,
+  }).then(
+    ({ stdout }) => ({ ok: true, output: stdout.trim() }),
+    ({ stdout = '', stderr = '' }: { stdout?: string; stderr?: string }) => ({
+      ok: false,
+      output: `${stdout}${stderr}`.trim(),
+    }),
+  );
+}
+
+/** Runs a command of Compose that people read the output of. */
 function compose(...args: string[]): Promise<void> {
   const child = spawn('docker', ['compose', ...args], {
     cwd: ROOT,
@@ -38,7 +189,7 @@ function compose(...args: string[]): Promise<void> {
         ? resolve()
         : reject(
             new Error(
-              `"docker compose ${args.join(' ')}" ended with code ${code}; its own message is above. "docker compose logs" shows what the containers said; "npm start -- --native" does without Docker.`,
+              `"docker compose ${args.join(' ')}" ended with code ${code}; its own message is above.`,
             ),
           ),
     );

@@ -12,12 +12,13 @@ import {
   ROOT,
   component,
   components,
+  dockerOnlySettings,
   tempoStandIn,
   type Component,
 } from './components.ts';
 import { writeNativeConfig } from './native-config.ts';
 import { databaseUrl, preparePostgres } from './postgres.ts';
-import { isListening, portHolder, type Command } from './processes.ts';
+import { portHolder, refuseBusyPorts, type Command } from './processes.ts';
 import { configFolder, dataFolder } from './run-folder.ts';
 
 /** One process of a native run. */
@@ -50,7 +51,17 @@ export async function planNativeRun(
 ): Promise<NativePlan> {
   const ownDatabase = process.env.DATABASE_URL === undefined;
   const wanted = components.filter((c) => ownDatabase || c.name !== 'postgres');
-  await refuseBusyPorts(wanted);
+  const settings = dockerOnlySettings();
+  if (settings.length > 0)
+    throw new Error(
+      `Without Docker, ports and versions are fixed: unset ${settings.join(', ')} (in your shell or in .env) and run the command again.`,
+    );
+  await refuseBusyPorts(
+    wanted.flatMap(({ title, ports }) =>
+      Object.values(ports).map((port) => ({ title, port })),
+    ),
+    portHolder,
+  );
   const binaries = await obtainBinaries(wanted, progress, stop);
   const remarks: string[] = [];
   const processes: PlannedProcess[] = [];
@@ -131,24 +142,6 @@ function planned(
   command: Command,
 ): Omit<PlannedProcess, 'source'> {
   return { name, title, version, command, ready: { url: readyUrl ?? '' } };
-}
-
-async function refuseBusyPorts(wanted: Component[]): Promise<void> {
-  const needed = wanted.flatMap(({ title, ports }) =>
-    Object.values(ports).map((port) => ({ title, port })),
-  );
-  const busy = await Promise.all(
-    needed.map(async ({ title, port }) =>
-      (await isListening(port))
-        ? `Port ${port}, which ${title} needs, is held by ${await portHolder(port)}.`
-        : undefined,
-    ),
-  );
-  const messages = busy.filter((message) => message !== undefined);
-  if (messages.length > 0)
-    throw new Error(
-      `${messages.join('\n')}\nNothing was started. End ${messages.length > 1 ? 'these processes' : 'that process'} and run the command again.`,
-    );
 }
 
 /** The program of each component, or why it cannot be had. */

@@ -210,6 +210,30 @@ export async function portHolder(port: number): Promise<string> {
   return `process ${pid} (${(await commandLine(pid)) ?? 'already gone'})`;
 }
 
+/**
+ * Refuses to start when something listens on one of these ports.
+ * @param holder names who does; undefined when that is nobody who minds
+ * @throws Error with one sentence for each port
+ */
+export async function refuseBusyPorts(
+  needed: { title: string; port: number }[],
+  holder: (port: number) => Promise<string | undefined>,
+): Promise<void> {
+  const busy = await Promise.all(
+    needed.map(async ({ title, port }) => {
+      const name = (await isListening(port)) && (await holder(port));
+      return name
+        ? `Port ${port}, which ${title} needs, is held by ${name}.`
+        : undefined;
+    }),
+  );
+  const messages = busy.filter((message) => message !== undefined);
+  if (messages.length > 0)
+    throw new Error(
+      `${messages.join('\n')}\nNothing was started. End ${messages.length > 1 ? 'these processes' : 'that process'} and run the command again.`,
+    );
+}
+
 /** The command line of a process, or undefined when there is no such process. */
 export async function commandLine(pid: number): Promise<string | undefined> {
   try {

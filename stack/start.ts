@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, components } from './components.ts';
+import { ROOT, component, components } from './components.ts';
 import { composeUp, dockerAnswers } from './docker.ts';
 import { planNativeRun, type PlannedProcess } from './native.ts';
 import { logFolder, runningNow } from './run-folder.ts';
@@ -20,7 +20,17 @@ try {
     console.log('The stack is already running (npm stop ends it).');
   } else if (!native && (await dockerAnswers())) {
     console.log('Starting with Docker Compose.\n');
-    await composeUp();
+    await composeUp(
+      (name, afterMs) => {
+        const { title, version } = component(name);
+        line.clear();
+        printReady(title, version, afterMs, 'container');
+      },
+      (text) => line.update('docker compose', text),
+      stop.signal,
+    );
+    line.clear();
+    console.log(`\nAll ready in ${seconds(performance.now() - began)}.`);
   } else {
     console.log(
       native
@@ -72,9 +82,7 @@ function superviseUntilReady(processes: PlannedProcess[]): Promise<void> {
         const { title, version, source } = processes.find(
           ({ name }) => name === message.name,
         )!;
-        console.log(
-          `  ${`${title} ${version}`.padEnd(32)} ready in ${seconds(message.afterMs).padStart(6)}   (${source})`,
-        );
+        printReady(title, version, message.afterMs, source);
       } else if (message.type === 'all-ready') {
         supervisor.disconnect();
         supervisor.unref();
@@ -86,6 +94,17 @@ function superviseUntilReady(processes: PlannedProcess[]): Promise<void> {
       reject(new Error(`the supervisor ended with code ${code}`)),
     );
   });
+}
+
+function printReady(
+  title: string,
+  version: string,
+  afterMs: number,
+  source: string,
+): void {
+  console.log(
+    `  ${`${title} ${version}`.padEnd(32)} ready in ${seconds(afterMs).padStart(6)}   (${source})`,
+  );
 }
 
 async function printAddresses(): Promise<void> {

@@ -32,7 +32,7 @@ try {
       );
     }
     console.log(`\nLogs: ${logFolder}`);
-  } else if (await dockerAnswers()) await composeStatus();
+  } else if (await dockerAnswers().catch(() => false)) await composeStatus();
   else {
     const last = await readRecord();
     console.log(

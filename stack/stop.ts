@@ -12,7 +12,7 @@ try {
     console.log(
       `Stopped: ${run.components.map(({ title }) => title).join(', ')}. The data is kept.`,
     );
-  } else if (await dockerAnswers()) await composeDown();
+  } else if (await dockerAnswers().catch(() => false)) await composeDown();
   else console.log('The stack is not running.');
 } catch (error) {
   fail(error);

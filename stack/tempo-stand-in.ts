@@ -301,8 +301,12 @@ async function answer(traces: Traces, request: IncomingMessage) {
   throw httpError(404, '404 page not found\n');
 }
 
-/** Listens on 127.0.0.1; port 0 takes a free one. */
-export async function startTempoStandIn(port = 0, traces: Traces = new Map()) {
+/** Port 0 takes a free one. */
+export async function startTempoStandIn(
+  port = 0,
+  traces: Traces = new Map(),
+  host = '127.0.0.1',
+) {
   const server = createServer(async (request, response) => {
     let status = 200;
     const body = await answer(traces, request).catch((error) => {
@@ -314,17 +318,23 @@ export async function startTempoStandIn(port = 0, traces: Traces = new Map()) {
     response.writeHead(status, { 'content-type': type });
     response.end(json ? JSON.stringify(body) : body);
   });
-  await once(server.listen(port, '127.0.0.1'), 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await once(server.listen(port, host), 'listening');
+  const url = `http://${host}:${(server.address() as AddressInfo).port}`;
   return { url, stop: () => server.close().closeAllConnections() };
 }
 
 if (import.meta.main) {
-  const port = { type: 'string' } as const;
-  const { values } = parseArgs({ options: { port, 'otlp-port': port } });
+  const text = { type: 'string' } as const;
+  const { values } = parseArgs({
+    options: { host: text, port: text, 'otlp-port': text },
+  });
   const traces: Traces = new Map();
   for (const each of [values.port ?? 3200, values['otlp-port'] ?? 55681]) {
-    const { url, stop } = await startTempoStandIn(Number(each), traces);
+    const { url, stop } = await startTempoStandIn(
+      Number(each),
+      traces,
+      values.host,
+    );
     process.once('SIGTERM', stop).once('SIGINT', stop);
     console.log(`stand-in for Tempo at ${url}`);
   }

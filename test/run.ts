@@ -8,6 +8,7 @@ import { ProgressLine, fail } from '../stack/terminal.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 // `npm test`: every check of the repository, one after the other, and one line that counts them all.
+// With --docker also `npm run test:docker`.
 
 interface Count {
   passed: number;
@@ -29,6 +30,8 @@ try {
     nodeTests('tests of the runner', 'stack/*.test.ts'),
     nodeTests('configs, and the whole stack', 'test/*.test.ts'),
   ];
+  if (process.argv.includes('--docker'))
+    counts.push(nodeTests('the stack in containers', 'test/docker/*.test.ts'));
   const sum = (key: keyof Count) =>
     counts.reduce((total, count) => total + count[key], 0);
   console.log(

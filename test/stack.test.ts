@@ -6,27 +6,21 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  BOOKS,
-  GRAFANA,
-  LOKI,
-  poll,
-  queryExemplars,
-  queryLogs,
-  queryMetrics,
-  queryTrace,
-  searchTraces,
-  type LogLine,
-  type Span,
-} from '../stack/backends.ts';
 import { ROOT, components } from '../stack/components.ts';
 import { commandLine } from '../stack/processes.ts';
 import type { RunRecord } from '../stack/run-folder.ts';
+import {
+  assertTour,
+  eventually,
+  itSendsSignals,
+  makeData,
+  traceOf,
+  traffic,
+} from './signals.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 // The whole native stack, started and stopped by the commands that people use, with data of its own.
 
-const DEADLINE_MS = 60_000;
 const folder = temporaryFolder();
 
 interface Outcome {
@@ -55,16 +49,6 @@ async function command(name: string, ...args: string[]): Promise<Outcome> {
 const record = (): RunRecord =>
   JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8'));
 
-/** Asks until the answer is there; fails with `what` otherwise. */
-async function eventually<T>(
-  what: string,
-  ask: () => Promise<T | undefined | false>,
-): Promise<T> {
-  const answer = await poll(ask, DEADLINE_MS);
-  assert.ok(answer, `${what}: not seen within ${DEADLINE_MS / 1000} s`);
-  return answer;
-}
-
 async function start(): Promise<Outcome> {
   const outcome = await command('start', '--native');
   assert.equal(outcome.code, 0, outcome.output);
@@ -81,56 +65,11 @@ async function leftOver(): Promise<string[]> {
   ) as string[];
 }
 
-const byText = (a: unknown, b: unknown) => String(a).localeCompare(String(b));
-
 const nothingLeft = () =>
   eventually('the end of every process', async () => {
     const left = await leftOver();
     return left.length === 0;
   });
-
-async function call(
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<{ status: number; traceId: string; body: any }> {
-  const response = await fetch(BOOKS + path, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    body: body === undefined ? undefined : JSON.stringify(body),
-  });
-  const text = await response.text();
-  return {
-    status: response.status,
-    traceId: response.headers.get('x-trace-id') ?? '',
-    body: text ? JSON.parse(text) : undefined,
-  };
-}
-
-/** One call of each kind; answers their trace ids by "METHOD route status". */
-async function traffic(): Promise<Record<string, string>> {
-  const created = await call('POST', '/books/create', {
-    title: 'Distributed Systems Observability',
-    author: 'Cindy Sridharan',
-  });
-  const { id } = created.body;
-  const calls = {
-    'POST /books/create 201': created,
-    'GET /books/find 200': await call('GET', '/books/find?limit=5'),
-    'GET /books/find/:id 200': await call('GET', `/books/find/${id}`),
-    'GET /books/find/:id 404': await call('GET', '/books/find/2147483647'),
-    'POST /books/create 400': await call('POST', '/books/create', { title: 7 }),
-    'PATCH /books/update/:id 200': await call('PATCH', `/books/update/${id}`, {
-      title: 'Observability',
-    }),
-    'DELETE /books/remove/:id 204': await call('DELETE', `/books/remove/${id}`),
-  };
-  for (const [name, { status }] of Object.entries(calls))
-    assert.equal(`${status}`, name.split(' ')[2], name);
-  return Object.fromEntries(
-    Object.entries(calls).map(([name, { traceId }]) => [name, traceId]),
-  );
-}
 
 describe('the native stack', { concurrency: 1 }, () => {
   let started: Outcome;
@@ -166,274 +105,14 @@ describe('the native stack', { concurrency: 1 }, () => {
     assert.match(started.output, /^All ready in \d+\.\d s\.$/m);
   });
 
-  // ---- which part must emit which signal, with which labels
-
-  const EMITS = {
-    'backend-example': ['traces', 'logs', 'metrics'],
-    'otel-collector': ['metrics'],
-    loki: ['metrics'],
-    tempo: ['metrics'],
-    mimir: ['metrics'],
-    grafana: ['metrics'],
-  };
-  const arrived: Record<string, (service: string) => Promise<unknown>> = {
-    traces: (service) =>
-      eventually(`traces of ${service}`, async () => {
-        const ids = await searchTraces(
-          `{ resource.service.name = "${service}" && name = "POST /books/create" }`,
-        );
-        return ids.includes(traces['POST /books/create 201']!);
-      }),
-    logs: (service) =>
-      eventually(`logs of ${service}`, async () => {
-        const lines = await queryLogs(
-          `{service_name="${service}", service_namespace="lgtm-stack", deployment_environment_name="production"}`,
-        );
-        return lines.length >= 14;
-      }),
-    metrics: async (service) => {
-      const [target] = await eventually(`up of ${service}`, async () => {
-        const samples = await queryMetrics(`up{job="${service}"}`);
-        return samples[0]?.value === 1 && samples;
-      });
-      const { service: name, group } = target!.labels;
-      assert.deepEqual(
-        [name, group],
-        [service, service === 'backend-example' ? undefined : 'infrastructure'],
-      );
-    },
-  };
-  for (const [service, signals] of Object.entries(EMITS))
-    for (const signal of signals)
-      it(`${service} sends ${signal}`, async (t) => {
-        if (!running.includes(service))
-          return t.skip(`${service} cannot be had here`);
-        await arrived[signal]!(service);
-      });
-
-  // ---- traces
-
-  let spans: Span[];
-  const traceOf = (call: string, count: number) =>
-    eventually(`the ${count} spans of ${call}`, async () => {
-      const found = await queryTrace(traces[call]!);
-      return found.length >= count && found;
-    });
-
-  const TREES: Record<string, string[]> = {
-    'POST /books/create 201': [
-      'SERVER POST /books/create',
-      'INTERNAL BooksController.create',
-      'INTERNAL BooksService.create',
-      'CLIENT pg.query:INSERT books',
-    ],
-    'GET /books/find/:id 404': [
-      'SERVER GET /books/find/:id',
-      'INTERNAL BooksController.findOne',
-      'INTERNAL BooksService.findOne',
-      'CLIENT pg.query:SELECT books',
-    ],
-    'DELETE /books/remove/:id 204': [
-      'SERVER DELETE /books/remove/:id',
-      'INTERNAL BooksController.remove',
-      'INTERNAL BooksService.remove',
-      'CLIENT pg.query:DELETE books',
-    ],
-  };
-  for (const [name, chain] of Object.entries(TREES))
-    it(`${name} is the trace ${chain.join(' → ')}`, async () => {
-      spans = await traceOf(name, chain.length);
-      const byId = new Map(spans.map((span) => [span.spanId, span]));
-      const edges = spans.map((span) => {
-        const parent = byId.get(span.parentSpanId);
-        const label = (s: Span) => `${s.kind} ${s.name}`;
-        return [parent ? label(parent) : '', label(span)];
-      });
-      assert.deepEqual(
-        edges.sort((a, b) => chain.indexOf(a[1]!) - chain.indexOf(b[1]!)),
-        chain.map((child, i) => [chain[i - 1] ?? '', child]),
-      );
-    });
-
-  it('the SQL span names the database and the statement, without its values', async () => {
-    const { attributes } = (await traceOf('POST /books/create 201', 4)).find(
-      ({ kind }) => kind === 'CLIENT',
-    )!;
-    assert.equal(attributes['db.system.name'], 'postgresql');
-    assert.equal(attributes['db.namespace'], 'books');
-    assert.match(String(attributes['db.query.text']), /^INSERT INTO books/i);
-    assert.doesNotMatch(String(attributes['db.query.text']), /Sridharan/);
-  });
-
-  // ---- logs
-
-  const logsOf = (call: string) =>
-    eventually(`the log lines of ${call}`, async () => {
-      const lines = await queryLogs(
-        `{service_name="backend-example"} | trace_id="${traces[call]}"`,
-      );
-      return lines.some((l) => l.labels.http_response_status_code) && lines;
-    });
-  const requestLine = (lines: LogLine[]) =>
-    lines.find(({ labels }) => labels.http_response_status_code)!;
-
-  for (const [name, level] of [
-    ['POST /books/create 201', 'info'],
-    ['GET /books/find/:id 404', 'warn'],
-    ['POST /books/create 400', 'warn'],
-  ] as const)
-    it(`the log line of ${name} has level ${level} and belongs to a span of its trace`, async () => {
-      const { labels } = requestLine(await logsOf(name));
-      assert.equal(labels.detected_level, level);
-      assert.equal(labels.http_response_status_code, name.split(' ')[2]);
-      assert.equal(labels.http_route, name.split(' ')[1]);
-      const ids = (await queryTrace(traces[name]!)).map((span) => span.spanId);
-      assert.ok(ids.includes(labels.span_id!));
-    });
-
-  it('Loki indexes these labels and no others', async () => {
-    const response = await fetch(`${LOKI}/loki/api/v1/labels?since=1h`);
-    const { data } = (await response.json()) as { data: string[] };
-    assert.deepEqual(
-      data.filter((label) => label !== '__stream_shard__').sort(),
-      ['deployment_environment_name', 'service_name', 'service_namespace'],
-    );
-  });
-
-  // ---- metrics
-
-  it('HTTP metrics carry the route, never the URL', async () => {
-    const routes = await eventually('all routes', async () => {
-      const samples = await queryMetrics(
-        'sum by (http_route) (http_server_request_duration_count{service="backend-example"})',
-      );
-      return samples.length >= 5 && samples.map((s) => s.labels.http_route);
-    });
-    assert.deepEqual(routes.toSorted(byText), [
-      '/books/create',
-      '/books/find',
-      '/books/find/:id',
-      '/books/remove/:id',
-      '/books/update/:id',
-    ]);
-  });
-
-  it('counts each created book once, in one series', async () => {
-    const samples = await eventually('books_created_total', async () => {
-      const found = await queryMetrics('books_created_total');
-      return found[0]?.value === 2 && found;
-    });
-    assert.equal(samples.length, 1);
-    assert.equal(samples[0]!.labels.service, 'backend-example');
-  });
-
-  it('span metrics have the names and labels that Grafana looks for, in seconds', async () => {
-    const selector =
-      '{service_name="backend-example", span_name="POST /books/create", span_kind="SPAN_KIND_SERVER"}';
-    await eventually('span metrics', async () => {
-      const samples = await queryMetrics(
-        `sum by (http_response_status_code) (traces_spanmetrics_calls_total${selector})`,
-      );
-      const counts = Object.fromEntries(
-        samples.map((s) => [s.labels.http_response_status_code, s.value]),
-      );
-      return counts['201'] === 2 && counts['400'] === 2;
-    });
-    const [p95] = await eventually('a rate', async () => {
-      const samples = await queryMetrics(
-        `histogram_quantile(0.95, sum by (le) (rate(traces_spanmetrics_latency_bucket${selector}[5m])))`,
-      );
-      return (samples[0]?.value ?? 0) > 0 && samples;
-    });
-    assert.ok(p95!.value < 10, `p95 is ${p95!.value} s`);
-  });
-
-  it('the service graph is user → backend-example → books', async () => {
-    const edges = await eventually('both edges', async () => {
-      const samples = await queryMetrics('traces_service_graph_request_total');
-      return samples.length >= 2 && samples;
-    });
-    assert.deepEqual(
-      edges
-        .map(({ labels: l }) => [l.client, l.server, l.connection_type])
-        .toSorted(byText),
-      [
-        ['backend-example', 'books', 'database'],
-        ['user', 'backend-example', 'virtual_node'],
-      ],
-    );
-    for (const metric of ['server', 'client'])
-      assert.ok(
-        (
-          await queryMetrics(
-            `traces_service_graph_request_${metric}_seconds_bucket{le="+Inf", server="books"}`,
-          )
-        )[0]!.value > 0,
-      );
-  });
-
-  it('an exemplar of the span metrics leads to the trace it was measured in', async () => {
-    const wanted = traces['POST /books/create 201'];
-    const exemplar = await eventually('the exemplar', async () =>
-      (
-        await queryExemplars(
-          'traces_spanmetrics_latency_bucket{span_name="POST /books/create"}',
-        )
-      ).find(({ labels }) => labels.trace_id === wanted),
-    );
-    const [root] = (await queryTrace(wanted!)).filter(
-      ({ parentSpanId }) => parentSpanId === '',
-    );
-    const seconds = Number(root!.endNs - root!.startNs) / 1e9;
-    assert.ok(Math.abs(exemplar.value - seconds) < 1e-6);
-  });
-
-  it('every scrape target of a running part is up', async () => {
-    await eventually('every target', async () => {
-      const samples = await queryMetrics('up');
-      const up = samples.filter(({ value }) => value === 1).length;
-      return up === running.filter((name) => name !== 'postgres').length;
-    });
-  });
-
-  // ---- Grafana, where it can be had
-
-  it('Grafana reaches its three data sources and shows its home dashboard', async (t) => {
-    if (!hasGrafana) return t.skip('Grafana cannot be had here');
-    const headers = {
-      authorization: `Basic ${Buffer.from('admin1:admin1').toString('base64')}`,
-    };
-    for (const uid of ['loki', 'tempo', 'mimir']) {
-      const response = await fetch(
-        `${GRAFANA}/api/datasources/uid/${uid}/health`,
-        { headers },
-      );
-      const { status } = (await response.json()) as { status: string };
-      assert.equal(status, 'OK', uid);
-    }
-    const home = await fetch(`${GRAFANA}/api/dashboards/home`, { headers });
-    const { dashboard } = (await home.json()) as any;
-    assert.equal(dashboard.title, 'Follow one request');
-  });
+  itSendsSignals(() => ({ traces, running }));
 
   // ---- the commands
 
   it('npm run tour finds logs, trace and metrics of its own request', async () => {
     const { code, output } = await command('tour');
     assert.equal(code, 0, output);
-    const traceId = /^ {2}([0-9a-f]{32})$/m.exec(output)?.[1];
-    assert.ok(traceId, output);
-    assert.ok(output.includes(`| trace_id="${traceId}"`));
-    assert.match(output, /^ {2}POST \/books\/create +█+ +\d+\.\d ms  SERVER$/m);
-    assert.match(
-      output,
-      /^ {8}pg\.query:INSERT books +·*█+·* +\d+\.\d ms  CLIENT$/m,
-    );
-    assert.match(output, /^ {2}books created +3$/m);
-    assert.match(output, /^ {2}requests, counted by the service +5$/m);
-    assert.match(output, /^ {2}requests, counted from spans +5$/m);
-    assert.match(output, /^ {2}95 % were faster than +\d+\.\d ms$/m);
-    assert.ok(output.includes(`with trace_id ${traceId}`));
+    assertTour(output);
   });
 
   it('npm run status lists every component as ready', async () => {
@@ -471,15 +150,7 @@ describe('the native stack', { concurrency: 1 }, () => {
   // ---- stop and start, and what goes wrong
 
   it('stopping and starting again keeps books, logs and metrics, and traces where it is Tempo', async (t) => {
-    const { body: book } = await call('POST', '/books/create', {
-      title: 'Site Reliability Engineering',
-      author: 'Betsy Beyer',
-    });
-    await eventually('its counter', async () => {
-      const [sample] = await queryMetrics('books_created_total');
-      return sample?.value === 5;
-    });
-    await logsOf('POST /books/create 201');
+    const stillThere = await makeData(5, traces['POST /books/create 201']!);
 
     const stopped = await command('stop');
     assert.equal(stopped.code, 0, stopped.output);
@@ -487,19 +158,11 @@ describe('the native stack', { concurrency: 1 }, () => {
     assert.deepEqual(await leftOver(), []);
     await start();
 
-    assert.deepEqual((await call('GET', `/books/find/${book.id}`)).body, book);
-    assert.ok((await logsOf('POST /books/create 201')).length > 0);
-    const [max] = await eventually('metrics from before the stop', async () => {
-      const samples = await queryMetrics(
-        'max_over_time(books_created_total[15m])',
-      );
-      return samples.length > 0 && samples;
-    });
-    assert.equal(max!.value, 5);
+    await stillThere();
     // Right after a restart, when Mimir still shows the counters of the run before.
     const tour = await command('tour');
     assert.equal(tour.code, 0, tour.output);
-    if (hasTempo) await traceOf('POST /books/create 201', 4);
+    if (hasTempo) await traceOf(traces['POST /books/create 201']!, 4);
     else t.diagnostic('traces not checked: the stand-in keeps them in memory');
   });
 

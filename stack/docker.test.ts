@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { ROOT } from './components.ts';
+
+/** Runs `node stack/start.ts` with a `docker` that answers like this shell script. */
+function start(script: string): { code: number | null; output: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'lgtm-stack-'));
+  const file = join(folder, 'docker');
+  writeFileSync(file, `#!/bin/sh\n${script}`);
+  chmodSync(file, 0o755);
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(ROOT, 'stack/start.ts')],
+    {
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        PATH: `${folder}:${process.env.PATH}`,
+        STACK_FOLDER: folder,
+        LOKI_PORT: '1', // a native run refuses this: it tells us that it came so far, and starts nothing
+      },
+    },
+  );
+  return { code: status, output: stdout + stderr };
+}
+
+/** An engine and a Compose that answer; `up` is what `docker compose up` does. */
+const working = (up: string) => `case "$1 $2" in
+'version --format') echo 26.1.5;;
+'compose version') echo v2.26.1;;
+'compose config') echo '{"services": {}}';;
+'compose up') ${up};;
+'compose logs') echo 'permission denied: /loki/wal';;
+esac`;
+
+describe('npm start', () => {
+  for (const [failure, script, message] of [
+    [
+      'without Docker uses local processes',
+      'exit 127',
+      /^Docker does not answer: starting the same components as local processes\.\n+Without Docker, ports and versions are fixed: unset .*LOKI_PORT/m,
+    ],
+    [
+      'uses local processes when the engine does not run',
+      `echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?' >&2; exit 1`,
+      /^Docker does not answer: /m,
+    ],
+    [
+      'says that the socket may not be used',
+      `echo 'permission denied while trying to connect to the Docker daemon socket' >&2; exit 1`,
+      /^Docker runs, but you may not use its socket: .*usermod/m,
+    ],
+    [
+      'says that Compose v2 is missing',
+      `[ "$1" = compose ] && { echo "docker: 'compose' is not a docker command." >&2; exit 1; }; echo 26.1.5`,
+      /^Docker answers, but Compose v2 is missing/m,
+    ],
+    [
+      'says that the disk is full',
+      working(
+        `echo 'write /var/lib/docker/tmp/x: no space left on device' >&2; exit 1`,
+      ),
+      /^The disk is full: .*docker system prune.*\nThe end of what docker compose said:\n {4}write .* no space left on device$/m,
+    ],
+    [
+      'says that an image cannot be pulled',
+      working(
+        `echo 'failed to solve: grafana/loki:3.7.8: failed to resolve source metadata for docker.io/grafana/loki:3.7.8' >&2; exit 1`,
+      ),
+      /^An image could not be pulled: /m,
+    ],
+    [
+      'shows the log of the container that does not get ready',
+      working(
+        `echo 'dependency failed to start: container lgtm-stack-loki-1 is unhealthy' >&2; exit 1`,
+      ),
+      /^Loki did not get ready\. .*docker compose logs loki.*:\n {4}permission denied: \/loki\/wal$/m,
+    ],
+    [
+      'shows what Compose said about anything else',
+      working(`echo 'yaml: line 7: surprise' >&2; exit 14`),
+      /^docker compose failed\. .*\nThe end of what docker compose said:\n {4}yaml: line 7: surprise$/m,
+    ],
+  ] as const)
+    it(failure, () => {
+      const { code, output } = start(script);
+      assert.equal(code, 1, output);
+      assert.match(output, message);
+    });
+});
