@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { temporaryFolder } from '../test/temporary-folder.ts';
 import { ROOT } from './components.ts';
 
 /** Runs `node stack/start.ts` with a `docker` that answers like this shell script. */
 function start(script: string): { code: number | null; output: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'lgtm-stack-'));
+  const folder = temporaryFolder();
   const file = join(folder, 'docker');
   writeFileSync(file, `#!/bin/sh\n${script}`);
   chmodSync(file, 0o755);

@@ -2,6 +2,7 @@ import { styleText } from 'node:util';
 import {
   BOOKS,
   GRAFANA,
+  TEMPO,
   poll,
   queryExemplars,
   queryLogs,
@@ -11,7 +12,7 @@ import {
   type Span,
 } from './backends.ts';
 import { httpReady, reasonOf } from './processes.ts';
-import { component, published } from './components.ts';
+import { component, published, tempoStandIn } from './components.ts';
 import { readRecord, runningNow } from './run-folder.ts';
 import { fail } from './terminal.ts';
 
@@ -182,11 +183,17 @@ async function isGrafanaThere(): Promise<boolean> {
   return !(await httpReady(readyUrl!)(AbortSignal.timeout(3_000)));
 }
 
-/** "Tempo", or the name of what takes its place in this run. */
+/** "Tempo", or the name of what takes its place and says so in its metrics. */
 async function tempoTitle(): Promise<string> {
-  const run = await runningNow();
-  const part = run?.components.find(({ name }) => name === 'tempo');
-  return part?.title ?? component('tempo').title;
+  const metrics = await fetch(`${TEMPO}/metrics`, {
+    signal: AbortSignal.timeout(3_000),
+  }).then(
+    (response) => response.text(),
+    () => '',
+  );
+  return metrics.includes('tempo_stand_in')
+    ? tempoStandIn.title
+    : component('tempo').title;
 }
 
 /** What did not arrive, and at which hop it was lost, as far as that can be seen from outside. */
