@@ -36,10 +36,10 @@ export interface Binary {
 export class NotAvailableError extends Error {}
 
 /** A download is not what its publisher says it is. Never ignored, never retried silently. */
-export class ChecksumError extends Error {}
+class ChecksumError extends Error {}
 
 /** `~/.cache/lgtm-stack`, or below XDG_CACHE_HOME. */
-export const cacheFolder = join(
+const cacheFolder = join(
   process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'),
   'lgtm-stack',
 );

@@ -22,7 +22,7 @@ export interface Command {
 export type ReadyCheck = (signal: AbortSignal) => Promise<string | undefined>;
 
 /** A component could not be started. The message holds its last log lines. */
-export class StartError extends Error {}
+class StartError extends Error {}
 
 /**
  * A child process whose output goes to a file and that cannot outlive us:

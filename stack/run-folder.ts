@@ -5,9 +5,7 @@ import { ROOT } from './components.ts';
 import { commandLine } from './processes.ts';
 
 /** Where a native run keeps its data, logs and rewritten configs. STACK_FOLDER chooses another. */
-export const runFolder = resolve(
-  process.env.STACK_FOLDER ?? join(ROOT, '.stack'),
-);
+const runFolder = resolve(process.env.STACK_FOLDER ?? join(ROOT, '.stack'));
 export const dataFolder = (name: string) => join(runFolder, 'data', name);
 export const configFolder = (name: string) => join(runFolder, 'config', name);
 export const logFolder = join(runFolder, 'logs');

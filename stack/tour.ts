@@ -233,7 +233,7 @@ function isComplete(spans: Span[]): boolean {
 }
 
 /** One line a span: children below their parent, a bar that shows when, and how long it took. */
-export function waterfall(spans: Span[]): string[] {
+function waterfall(spans: Span[]): string[] {
   const WIDTH = 32;
   const root = spans.find(({ parentSpanId }) => parentSpanId === '')!;
   const total = Number(root.endNs - root.startNs) || 1;
@@ -269,7 +269,7 @@ function formatLog({ timeNs, line, labels }: LogLine): string {
 }
 
 /** A link that opens Grafana's Explore with this query filled in. */
-export function exploreLink(
+function exploreLink(
   datasource: 'loki' | 'tempo' | 'mimir',
   query: Record<string, unknown>,
 ): string {
