@@ -1,0 +1,6 @@
+import booksService from './books-service.ts';
+import followOneRequest from './follow-one-request.ts';
+import slo from './slo.ts';
+
+/** Every dashboard, as Grafana's own types describe it. */
+export const dashboards = [followOneRequest, booksService, slo];
