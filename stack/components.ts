@@ -199,7 +199,7 @@ const collector: Component = {
   name: 'otel-collector',
   title: 'OpenTelemetry Collector',
   version: versionOf('otel-collector'),
-  ports: identity(4317, 4318, 8888, 13133),
+  ports: identity(4317, 4318, 8088, 8888, 13133),
   readyUrl: 'http://127.0.0.1:13133/',
   binary: {
     program: 'otelcol-contrib',

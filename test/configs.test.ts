@@ -49,7 +49,9 @@ describe('versions', () => {
       'extensions',
     ])
       for (const { gomod } of builder[kind])
-        assert.equal(gomod.split(' v')[1], version, gomod);
+        if (!gomod.includes('/webhookeventreceiver '))
+          // see builder.yaml
+          assert.equal(gomod.split(' v')[1], version, gomod);
   });
 
   it('of Node is the same in the Dockerfile and in package.json', () =>
@@ -167,6 +169,7 @@ describe('otel-collector-config.yaml', () => {
           ['grafana', 'grafana:3000'],
           ['tempo', 'tempo:3200'],
           ['mimir', 'mimir:9009'],
+          ['alertmanager', 'alertmanager:9093'],
           ['otel-collector', 'localhost:8888'],
         ].map(([name, target]) => [
           name,
