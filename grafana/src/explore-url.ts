@@ -32,5 +32,9 @@ export function exploreUrl(
       range: { from, to: 'now' },
     },
   };
-  return `/explore?schemaVersion=1&panes=${encodeURIComponent(JSON.stringify(panes))}`;
+  const encoded = encodeURIComponent(JSON.stringify(panes))
+    // which would end a link in Markdown
+    .replaceAll('(', '%28')
+    .replaceAll(')', '%29');
+  return `/explore?schemaVersion=1&panes=${encoded}`;
 }

@@ -12,6 +12,7 @@ import {
   serviceGraph,
   traceSearch,
   traceTable,
+  upOrDown,
 } from './panels.ts';
 import {
   LOGS,
@@ -51,16 +52,14 @@ export default dashboard(
   {
     '': [
       prose(HOW, 24, 6),
-      number(
+      upOrDown(
         {
           title: 'Service',
           description:
-            'Whether the collector could fetch the metrics of the service at the last try (up).',
+            'up: whether the collector could fetch the metrics of the service at the last try.',
           width: 4,
         },
-        units.Short,
         metricNow(own('up'), ''),
-        { yellow: 1, red: 0 },
       ),
       number(
         {

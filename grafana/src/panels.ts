@@ -10,6 +10,7 @@ import * as table from '@grafana/grafana-foundation-sdk/table';
 import * as tempo from '@grafana/grafana-foundation-sdk/tempo';
 import * as text from '@grafana/grafana-foundation-sdk/text';
 import * as timeseries from '@grafana/grafana-foundation-sdk/timeseries';
+import * as units from '@grafana/grafana-foundation-sdk/units';
 
 // The few kinds of query and panel that the dashboards are made of. Their widths are in
 // Grafana's grid of 24 columns; panels fill a row from the left and then begin the next.
@@ -18,7 +19,7 @@ const MIMIR: common.DataSourceRef = { type: 'prometheus', uid: 'mimir' };
 const LOKI: common.DataSourceRef = { type: 'loki', uid: 'loki' };
 const TEMPO: common.DataSourceRef = { type: 'tempo', uid: 'tempo' };
 
-type Query = Builder<Dataquery>;
+type Query = Builder<Dataquery & { datasource?: common.DataSourceRef }>;
 
 /** A PromQL query over the time range; `legend` names each series, with {{label}}s. */
 export const metric = (
@@ -71,19 +72,40 @@ interface About {
   width: number;
 }
 
-/** Numbers over time. */
-export function graph(
+/** What all panels have: a frame, and queries to one data source, which Grafana tells apart by a letter. */
+function framed<
+  Panel extends {
+    title(text: string): Panel;
+    description(text: string): Panel;
+    span(columns: number): Panel;
+    datasource(source: common.DataSourceRef): Panel;
+    targets(queries: Query[]): Panel;
+  },
+>(
+  panel: Panel,
   { title, description, width }: About,
-  unit: string,
   ...queries: Query[]
-): timeseries.PanelBuilder {
-  return new timeseries.PanelBuilder()
+): Panel {
+  const targets = queries.map((query, index) => ({
+    build: () => ({
+      ...query.build(),
+      refId: String.fromCharCode('A'.charCodeAt(0) + index),
+    }),
+  }));
+  return panel
     .title(title)
     .description(description)
     .span(width)
+    .datasource(targets[0]!.build().datasource!)
+    .targets(targets);
+}
+
+/** Numbers over time. */
+export const graph = (about: About, unit: string, ...queries: Query[]) =>
+  framed(new timeseries.PanelBuilder(), about, ...queries)
     .height(8)
     .unit(unit)
-    .min(0)
+    .axisSoftMin(0)
     .fillOpacity(10)
     .showPoints(common.VisibilityMode.Never)
     .legend(
@@ -96,9 +118,7 @@ export function graph(
       new common.VizTooltipOptionsBuilder()
         .mode(common.TooltipDisplayMode.Multi)
         .sort(common.SortOrder.Descending),
-    )
-    .targets(withRefIds(queries));
-}
+    );
 
 /** Numbers over time, one on top of the other. */
 export const stackedGraph = (...args: Parameters<typeof graph>) =>
@@ -112,98 +132,79 @@ export const bars = (...args: Parameters<typeof graph>) =>
     .drawStyle(common.GraphDrawStyle.Bars)
     .fillOpacity(80);
 
-/** Where a number turns from green to yellow and red; it is red below when `red` is the smaller. */
+/** Where a number turns yellow and red: above, or below where `red` is the smaller one. */
 export interface Limits {
   yellow: number;
   red: number;
 }
 
-/** One number now, or one for each series. */
-export function number(
-  { title, description, width }: About,
+/** One number: the newest. */
+export const number = (
+  about: About,
   unit: string,
   query: Query,
   limits?: Limits,
-): stat.PanelBuilder {
-  return new stat.PanelBuilder()
-    .title(title)
-    .description(description)
-    .span(width)
+) =>
+  framed(new stat.PanelBuilder(), about, query)
     .height(4)
     .unit(unit)
     .colorMode(common.BigValueColorMode.Value)
     .graphMode(common.BigValueGraphMode.None)
-    .reduceOptions(
-      new common.ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields(''),
-    )
-    .thresholds(thresholds(limits))
-    .targets(withRefIds([query]));
+    .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(['lastNotNull']))
+    .thresholds(
+      new dashboards.ThresholdsConfigBuilder()
+        .mode(dashboards.ThresholdsMode.Absolute)
+        .steps(steps(limits)),
+    );
+
+function steps(limits?: Limits): dashboards.Threshold[] {
+  if (!limits) return [{ color: 'text', value: null }];
+  const { yellow, red } = limits;
+  return red > yellow
+    ? [
+        { color: 'green', value: null },
+        { color: 'yellow', value: yellow },
+        { color: 'red', value: red },
+      ]
+    : [
+        { color: 'red', value: null },
+        { color: 'yellow', value: red },
+        { color: 'green', value: yellow },
+      ];
 }
 
-function thresholds(limits?: Limits): dashboards.ThresholdsConfigBuilder {
-  const base = (color: string) => ({ color, value: null });
-  const steps = !limits
-    ? [base('text')]
-    : limits.red > limits.yellow
-      ? [
-          base('green'),
-          { color: 'yellow', value: limits.yellow },
-          { color: 'red', value: limits.red },
-        ]
-      : [
-          base('red'),
-          { color: 'yellow', value: limits.red },
-          { color: 'green', value: limits.yellow },
-        ];
-  return new dashboards.ThresholdsConfigBuilder()
-    .mode(dashboards.ThresholdsMode.Absolute)
-    .steps(steps);
-}
+/** What is up (1) and what is down (0). */
+export const upOrDown = (about: About, query: Query) =>
+  number(about, units.Short, query).mappings([
+    {
+      type: dashboards.MappingType.ValueToText,
+      options: {
+        0: { text: 'down', color: 'red' },
+        1: { text: 'up', color: 'green' },
+      },
+    },
+  ]);
 
 /** Log lines, newest first; a line opens to its fields and to its trace. */
-export const logList = (
-  { title, description, width }: About,
-  query: Query,
-): logs.PanelBuilder =>
-  new logs.PanelBuilder()
-    .title(title)
-    .description(description)
-    .span(width)
+export const logList = (about: About, query: Query) =>
+  framed(new logs.PanelBuilder(), about, query)
     .height(9)
     .showTime(true)
     .wrapLogMessage(true)
     .enableLogDetails(true)
-    .sortOrder(common.LogsSortOrder.Descending)
-    .targets(withRefIds([query]));
+    .sortOrder(common.LogsSortOrder.Descending);
 
 /** Traces, newest first; each id opens its trace. */
-export const traceTable = (
-  { title, description, width }: About,
-  query: Query,
-): table.PanelBuilder =>
-  new table.PanelBuilder()
-    .title(title)
-    .description(description)
-    .span(width)
-    .height(9)
-    .targets(withRefIds([query]));
+export const traceTable = (about: About, query: Query) =>
+  framed(new table.PanelBuilder(), about, query).height(9);
 
 /** Who calls whom, drawn by Grafana from the traces_service_graph_* metrics. */
-export const serviceGraph = ({
-  title,
-  description,
-  width,
-}: About): nodegraph.PanelBuilder =>
-  new nodegraph.PanelBuilder()
-    .title(title)
-    .description(description)
-    .span(width)
-    .height(9)
-    .targets(
-      withRefIds([
-        new tempo.DataqueryBuilder().datasource(TEMPO).queryType('serviceMap'),
-      ]),
-    );
+export const serviceGraph = (about: About) =>
+  framed(
+    new nodegraph.PanelBuilder(),
+    about,
+    new tempo.DataqueryBuilder().datasource(TEMPO).queryType('serviceMap'),
+  ).height(9);
 
 /** Prose, in Markdown. */
 export const prose = (
@@ -217,8 +218,6 @@ export const prose = (
     .transparent(true)
     .span(width)
     .height(height);
-
-const row = (title: string) => new dashboards.RowBuilder(title);
 
 /** A dashboard of titled rows. Panels are numbered from 1 in their order, for links to them. */
 export function dashboard(
@@ -242,7 +241,7 @@ export function dashboard(
         .keepTime(true),
     );
   for (const [title, panels] of Object.entries(rows)) {
-    if (title) builder.withRow(row(title));
+    if (title) builder.withRow(new dashboards.RowBuilder(title));
     for (const panel of panels) builder.withPanel(panel);
   }
   const built = builder.build();
@@ -266,13 +265,3 @@ export const labelVariable = (
     .multi(true)
     .includeAll(true)
     .allValue('.*');
-
-/** Grafana tells the queries of a panel apart by a letter. */
-function withRefIds(queries: Query[]): Query[] {
-  return queries.map((query, index) => ({
-    build: () => ({
-      ...query.build(),
-      refId: String.fromCharCode('A'.charCodeAt(0) + index),
-    }),
-  }));
-}
