@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
@@ -256,17 +256,6 @@ describe('Grafana', () => {
     assert.equal(tempo.jsonData.tracesToMetrics.datasourceUid, 'mimir');
     assert.equal(tempo.jsonData.serviceMap.datasourceUid, 'mimir');
   });
-
-  for (const file of readdirSync(join(ROOT, 'grafana/dashboards')))
-    it(`dashboard ${file} uses these data sources only`, () => {
-      const { panels } = JSON.parse(read(`grafana/dashboards/${file}`)) as any;
-      const uids = panels
-        .flatMap(({ targets = [] }: any) => targets)
-        .map(({ datasource }: any) => datasource.uid);
-      assert.ok(uids.length > 0);
-      for (const uid of uids)
-        assert.ok(['loki', 'tempo', 'mimir'].includes(uid), uid);
-    });
 });
 
 /** Each component's own check of its config, in the form of a native run. */
