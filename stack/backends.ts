@@ -6,6 +6,7 @@ const originOf = (name: string) => new URL(component(name).readyUrl!).origin;
 export const LOKI = originOf('loki');
 export const TEMPO = originOf('tempo');
 export const MIMIR = originOf('mimir');
+export const ALERTMANAGER = originOf('alertmanager');
 export const BOOKS = originOf('backend-example');
 export const GRAFANA = component('grafana').address!;
 
@@ -28,6 +29,11 @@ export interface Span {
   failed: boolean;
   attributes: Record<string, string | number | boolean>;
   service: string;
+}
+
+export interface Alert {
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
 }
 
 export interface Sample {
@@ -127,6 +133,16 @@ export async function queryMetrics(promql: string): Promise<Sample[]> {
 /** The value of an expression that yields one series, undefined when it yields none. */
 export async function queryNumber(promql: string): Promise<number | undefined> {
   return (await queryMetrics(promql))[0]?.value;
+}
+
+/** Asks Alertmanager which alerts of this name are firing now; not those that another one holds back. */
+export async function queryAlerts(name: string): Promise<Alert[]> {
+  const url = new URL('/api/v2/alerts', ALERTMANAGER);
+  url.search = new URLSearchParams({
+    filter: `alertname="${name}"`,
+    inhibited: 'false',
+  }).toString();
+  return json<Alert[]>(url);
 }
 
 /** The exemplars of the last hour of a metric: each remembers one request's trace id. */
