@@ -15,7 +15,7 @@ import {
   sameText,
   type Block,
 } from './docs-check.ts';
-import { nativeStack } from './native-stack.ts';
+import { command, run, start } from './native-stack.ts';
 
 // `npm run docs:check`: every page, its commands and its queries, on a new native stack.
 
@@ -41,19 +41,18 @@ describe('the pages', () => {
 });
 
 describe('the queries and commands of the pages', { concurrency: 1 }, () => {
-  const stack = nativeStack();
   let hasTempo: boolean;
 
   // docs/queries.md gives the answers of a new stack after two tours.
   before(async () => {
-    hasTempo = !(await stack.start()).output.includes('Tempo stand-in');
+    hasTempo = !(await start()).output.includes('Tempo stand-in');
     for (const _ of [1, 2]) {
-      const { code, output } = await stack.command('tour');
+      const { code, output } = await command('tour');
       assert.equal(code, 0, output);
     }
   });
   after(async () => {
-    await stack.command('stop');
+    await command('stop');
   });
 
   blocks.forEach((block, i) => {
@@ -78,12 +77,13 @@ describe('the queries and commands of the pages', { concurrency: 1 }, () => {
     if (block.kind !== 'command') return;
     const next = blocks[i + 1];
     it(`${where(block)}: ${block.text}`, async () => {
-      const { code, output } = await stack.run('bash', [
+      const { code, output } = await run(
+        'bash',
         '-euo',
         'pipefail',
         '-c',
         block.text,
-      ]);
+      );
       assert.equal(code, 0, output);
       if (next?.kind === 'output' && next.reason === undefined)
         assert.ok(

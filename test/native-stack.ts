@@ -7,47 +7,41 @@ import { ROOT } from '../stack/components.ts';
 import type { RunRecord } from '../stack/run-folder.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
+// A native stack with data of its own, started and stopped by the commands that people use.
+
+/** Where this test's stack keeps its data, logs and rewritten configs. */
+export const folder = temporaryFolder();
+
 export interface Outcome {
   code: number | null;
-  /** What it wrote to stdout and stderr. */
   output: string;
 }
 
-/** A native stack with data of its own, run by the commands that people use. */
-export function nativeStack() {
-  const folder = temporaryFolder();
-  const env = { ...process.env, STACK_FOLDER: folder };
+/** Runs a program in the repository's folder, as the commands of this stack, to its end. */
+export async function run(file: string, ...args: string[]): Promise<Outcome> {
+  const child = spawn(file, args, {
+    cwd: ROOT,
+    env: { ...process.env, STACK_FOLDER: folder },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => (output += text));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output };
+}
 
-  /** Runs a program to its end. */
-  async function run(
-    file: string,
-    args: string[],
-    cwd = ROOT,
-  ): Promise<Outcome> {
-    const child = spawn(file, args, {
-      cwd,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (text) => (output += text));
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, output };
-  }
+/** Runs `node stack/<name>.ts` as npm would, and answers what it printed. */
+export const command = (name: string, ...args: string[]): Promise<Outcome> =>
+  run(process.execPath, join(ROOT, 'stack', `${name}.ts`), ...args);
 
-  /** Runs `node stack/<name>.ts` as npm would. */
-  const command = (name: string, ...args: string[]): Promise<Outcome> =>
-    run(process.execPath, [join(ROOT, 'stack', `${name}.ts`), ...args]);
+/** What the newest run says about itself. */
+export const record = (): RunRecord =>
+  JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8'));
 
-  async function start(): Promise<Outcome> {
-    const outcome = await command('start', '--native');
-    assert.equal(outcome.code, 0, outcome.output);
-    return outcome;
-  }
-
-  const record = (): RunRecord =>
-    JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8'));
-
-  return { folder, env, run, command, start, record };
+/** Starts the stack, and fails when it does not get ready. */
+export async function start(): Promise<Outcome> {
+  const outcome = await command('start', '--native');
+  assert.equal(outcome.code, 0, outcome.output);
+  return outcome;
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, components } from '../stack/components.ts';
+import { ROOT, components, loadGenerator } from '../stack/components.ts';
 import { obtainBinaries } from '../stack/native.ts';
 import { runningNow } from '../stack/run-folder.ts';
 import { ProgressLine, fail } from '../stack/terminal.ts';
@@ -55,7 +55,7 @@ async function obtainPrograms(): Promise<void> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
   await obtainBinaries(
-    components,
+    [...components, loadGenerator],
     (name) => (text) => line.update(name, text),
     stop.signal,
   );

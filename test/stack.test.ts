@@ -10,6 +10,13 @@ import { ROOT, components } from '../stack/components.ts';
 import { commandLine } from '../stack/processes.ts';
 import { itAnswersGrafana } from './grafana-answers.ts';
 import {
+  command,
+  folder,
+  record,
+  start,
+  type Outcome,
+} from './native-stack.ts';
+import {
   assertTour,
   countSeries,
   eventually,
@@ -19,11 +26,8 @@ import {
   traceOf,
   traffic,
 } from './signals.ts';
-import { nativeStack, type Outcome } from './native-stack.ts';
 
 // The whole native stack, started and stopped by the commands that people use, with data of its own.
-
-const { folder, command, start, record } = nativeStack();
 
 /** The processes of the newest run that are still there. */
 async function leftOver(): Promise<string[]> {
