@@ -19,7 +19,7 @@ import {
   labelValues,
   type Question,
 } from './grafana-questions.ts';
-import { eventually, logsOf } from './signals.ts';
+import { eventually, logsOf, traceOf } from './signals.ts';
 
 // Every question that Grafana asks, put to the stores themselves: each must have an answer, with the
 // labels that its legend shows. Grafana itself is not needed for it.
@@ -146,9 +146,8 @@ export function itAnswersGrafana(
     assert.equal(field.matcherType, 'label');
     const [line] = await logsOf(traceId());
     const value = line!.labels[field.matcherRegex]!;
-    const spans = await queryTrace(
-      interpolate(field.url, { '__value.raw': value }),
-    );
+    const id = interpolate(field.url, { '__value.raw': value });
+    const spans = await traceOf(id, 4);
     assert.ok(spans.some(({ name }) => name === 'POST /books/create'));
   });
 
