@@ -34,7 +34,9 @@ describe('obtainBinary', () => {
     files.set('/sample.tar.gz', await readFile(join(work, 's.tgz')));
     files.set(
       '/sample.zip',
-      Buffer.from(zipSync({ sample: strToU8(PROGRAM), other: strToU8('x') })),
+      Buffer.from(
+        zipSync({ 'in/sample': strToU8(PROGRAM), other: strToU8('x') }),
+      ),
     );
     files.set('/sample', Buffer.from(PROGRAM));
     const sum = (file: string) =>
@@ -93,7 +95,7 @@ describe('obtainBinary', () => {
       release: {
         url: `${base}/${archive}`,
         checksumUrl: `${base}/${checksums}`,
-        path: 'sample',
+        path: archive.endsWith('.zip') ? 'in/sample' : 'sample',
       },
     },
   });

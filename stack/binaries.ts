@@ -182,8 +182,10 @@ async function downloadRelease(
       unzipSync(await readFile(archive), {
         filter: ({ name }) => name === release.path,
       }),
-    ))
+    )) {
+      await mkdir(join(unpacked, dirname(name)), { recursive: true });
       await writeFile(join(unpacked, name), bytes);
+    }
   else await cp(archive, join(unpacked, release.path));
   await chmod(join(unpacked, release.path), 0o755).catch(() => {
     throw new Error(`${release.url} holds no file ${release.path}`);

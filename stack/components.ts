@@ -329,6 +329,40 @@ const grafana: Component = {
   ],
 };
 
+const k6Release = `https://github.com/grafana/k6/releases/download/v${versionOf('load-generator')}`;
+const k6Archive = `k6-v${versionOf('load-generator')}-${os === 'darwin' ? 'macos' : os}-${arch}`;
+
+/** Sends traffic when it is asked to (`npm run load`): not part of the stack, which starts without it. */
+export const loadGenerator: Component = {
+  name: 'load-generator',
+  title: 'k6',
+  version: versionOf('load-generator'),
+  ports: {},
+  binary: {
+    program: 'k6',
+    variable: 'K6_BINARY',
+    release: {
+      url: `${k6Release}/${k6Archive}.${os === 'darwin' ? 'zip' : 'tar.gz'}`,
+      checksumUrl: `${k6Release}/k6-v${versionOf('load-generator')}-checksums.txt`,
+      path: `${k6Archive}/k6`,
+    },
+    goModule: { folder: 'k6', package: 'go.k6.io/k6/v2' },
+  },
+  folders: {},
+  args: () => [
+    'run',
+    '--out=opentelemetry',
+    join(ROOT, 'load-generator/books.js'),
+  ],
+  env: {
+    BOOKS_URL: 'http://127.0.0.1:5555',
+    K6_OTEL_GRPC_EXPORTER_ENDPOINT: '127.0.0.1:4317',
+    K6_OTEL_GRPC_EXPORTER_INSECURE: 'true',
+    K6_OTEL_METRIC_PREFIX: 'k6_',
+    K6_NO_USAGE_REPORT: 'true',
+  },
+};
+
 /** The stack, in the order in which it is listed to people. */
 export const components: Component[] = [
   backend,
@@ -366,7 +400,7 @@ export const tools: Record<'amtool' | 'promtool', Program> = {
 
 /** The component of this name. */
 export function component(name: string): Component {
-  const found = components.find((c) => c.name === name);
+  const found = [...components, loadGenerator].find((c) => c.name === name);
   if (!found) throw new Error(`there is no component ${name}`);
   return found;
 }

@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { ROOT, component } from './components.ts';
+import { ROOT, component, loadGenerator } from './components.ts';
 import { portHolder, refuseBusyPorts } from './processes.ts';
 
 /** Compose names containers and volumes after it. The tests have one of their own. */
@@ -94,6 +94,10 @@ export async function composeCommand(...args: string[]): Promise<void> {
 
 /** Prints the containers, their state and their ports. */
 export const composeStatus = () => compose('ps', '--all');
+
+/** Runs the load generator in a container until it ends; it gets LOAD_RATE and LOAD_DURATION. */
+export const composeLoad = () =>
+  compose('run', '--rm', '--build', '--no-deps', loadGenerator.name);
 
 async function publishedPorts(): Promise<{ title: string; port: number }[]> {
   const { ok, output } = await docker('compose', 'config', '--format', 'json');

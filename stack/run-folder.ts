@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { ROOT } from './components.ts';
-import { commandLine } from './processes.ts';
+import { ROOT, component } from './components.ts';
+import { commandLine, httpReady } from './processes.ts';
 
 /** Where a native run keeps its data, logs and rewritten configs. STACK_FOLDER chooses another. */
 const runFolder = resolve(process.env.STACK_FOLDER ?? join(ROOT, '.stack'));
@@ -50,4 +50,16 @@ export async function runningNow(): Promise<RunRecord | undefined> {
   if (!record || record.ended) return undefined;
   const command = await commandLine(record.supervisor);
   return command?.includes('supervisor.ts') ? record : undefined;
+}
+
+/** @throws Error that says how to start the stack when the books service does not answer */
+export async function requireService(): Promise<void> {
+  const problem = await httpReady(component('backend-example').readyUrl!)(
+    AbortSignal.timeout(5_000),
+  );
+  if (!problem) return;
+  const last = (await runningNow()) ? undefined : await readRecord();
+  throw new Error(
+    `The books service is not ready: ${problem}.\nStart the stack with: npm start${last?.ended ? `\nThe last run ended ${last.ended}` : ''}`,
+  );
 }

@@ -14,7 +14,7 @@ import {
 import { exploreUrl, type ExploreQuery } from '../grafana/src/explore-url.ts';
 import { httpReady, reasonOf } from './processes.ts';
 import { component, published, tempoStandIn } from './components.ts';
-import { readRecord, runningNow } from './run-folder.ts';
+import { requireService } from './run-folder.ts';
 import { fail } from './terminal.ts';
 
 /** How long the signals may take to their stores before the tour says what is missing. */
@@ -136,17 +136,6 @@ async function tour(): Promise<void> {
   if (missing.length > 0) throw new Error(await explain(missing));
   console.log(
     '\nLogs, trace and metrics of this one request were found. That is the whole idea.',
-  );
-}
-
-async function requireService(): Promise<void> {
-  const problem = await httpReady(`${BOOKS}/health/ready`)(
-    AbortSignal.timeout(5_000),
-  );
-  if (!problem) return;
-  const last = (await runningNow()) ? undefined : await readRecord();
-  throw new Error(
-    `The books service is not ready: ${problem}.\nStart the stack with: npm start${last?.ended ? `\nThe last run ended ${last.ended}` : ''}`,
   );
 }
 

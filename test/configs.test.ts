@@ -10,9 +10,10 @@ import {
   component,
   components,
   imagesOf,
+  loadGenerator,
   versionOf,
 } from '../stack/components.ts';
-import { writeNativeConfig } from '../stack/native-config.ts';
+import { nativeConfig, writeNativeConfig } from '../stack/native-config.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
@@ -21,7 +22,7 @@ const compose = yaml('docker-compose.yaml');
 const rootPackage = JSON.parse(read('package.json')) as any;
 
 describe('versions', () => {
-  for (const { name } of components)
+  for (const { name } of [...components, loadGenerator])
     if (existsSync(join(ROOT, name, 'Dockerfile')))
       it(`${name}/Dockerfile builds from tags that name a version`, () => {
         for (const image of imagesOf(name))
@@ -63,6 +64,15 @@ describe('versions', () => {
       ),
     ));
 
+  it('of k6 is the same in its Dockerfile and its Go module', () =>
+    assert.match(
+      read('stack/go/k6/go.mod'),
+      new RegExp(
+        `^require go.k6.io/k6/v\\d+ v${versionOf('load-generator')}$`,
+        'm',
+      ),
+    ));
+
   it('of Node is the same in the Dockerfile and in package.json', () =>
     assert.equal(
       versionOf('backend-example'),
@@ -77,11 +87,33 @@ describe('versions', () => {
 });
 
 describe('docker-compose.yaml', () => {
-  it('has one service for each component', () =>
+  it('has one service for each component, and the load generator in a profile', () => {
+    const { 'load-generator': load, ...services } = compose.services;
     assert.deepEqual(
-      Object.keys(compose.services).sort(),
+      Object.keys(services).sort(),
       components.map(({ name }) => name).sort(),
-    ));
+    );
+    assert.ok(Object.values<any>(services).every(({ profiles }) => !profiles));
+    assert.deepEqual(load.profiles, ['load']);
+  });
+
+  it('runs k6 as a native run does', () => {
+    const { environment, build } = compose.services['load-generator'];
+    const [, command] = /^CMD (.*)$/m.exec(
+      read(`${build.context}/Dockerfile`),
+    )!;
+    const args = loadGenerator.args({ config: '', data: '', program: '' });
+    assert.deepEqual(
+      JSON.parse(command!),
+      args.map((arg) => arg.split('/').at(-1)),
+    );
+    const { LOAD_RATE, LOAD_DURATION, ...native } = environment;
+    assert.deepEqual([LOAD_RATE, LOAD_DURATION], [null, null]);
+    assert.deepEqual(
+      nativeConfig(JSON.stringify(native), loadGenerator, {}),
+      JSON.stringify(loadGenerator.env),
+    );
+  });
 
   it('publishes these ports, on the loopback address only', () =>
     assert.deepEqual(
@@ -103,13 +135,14 @@ describe('docker-compose.yaml', () => {
         mimir: ['127.0.0.1:${MIMIR_PORT:-9009}:9009'],
         alertmanager: ['127.0.0.1:${ALERTMANAGER_PORT:-9093}:9093'],
         grafana: ['127.0.0.1:${GRAFANA_PORT:-3000}:3000'],
+        'load-generator': [],
       },
     ));
 
   it('has a health check for every service, in its Dockerfile or here', () => {
-    for (const [name, service] of Object.entries<any>(compose.services))
+    for (const { name } of components)
       assert.ok(
-        service.healthcheck.test ??
+        compose.services[name].healthcheck.test ??
           read(`${name}/Dockerfile`).includes('\nHEALTHCHECK '),
         name,
       );
@@ -118,14 +151,12 @@ describe('docker-compose.yaml', () => {
   it('and the Dockerfiles take from .env what .env.example lists, with these defaults', () => {
     const defaults = new Map<string, string>();
     for (const [, name, value] of read('docker-compose.yaml').matchAll(
-      /\$\{([A-Z_]+):-((?:[^{}]|\{[^}]*\})*)\}/g,
+      /\$\{(\w+):-((?:[^{}]|\{[^}]*\})*)\}/g,
     ))
       defaults.set(name!, value!.replace(/\$\{\w+:-(\w+)\}/, '$1'));
     defaults.set('POSTGRES_PASSWORD', 'books'); // inside another default, too
-    for (const { name } of components)
-      for (const variable of Object.keys(
-        compose.services[name].build?.args ?? {},
-      ))
+    for (const [name, { build }] of Object.entries<any>(compose.services))
+      for (const variable of Object.keys(build?.args ?? {}))
         defaults.set(
           variable,
           new RegExp(`^ARG ${variable}=(\\S+)$`, 'm').exec(
@@ -137,9 +168,13 @@ describe('docker-compose.yaml', () => {
       assert.ok(name in compose.services.grafana.environment);
       defaults.set(name, read('grafana/admin-password').trim());
     }
-    const listed = [
-      ...read('.env.example').matchAll(/^#([A-Z_]+)=(.*)$/gm),
-    ].map(([, name, value]) => [name, value]);
+    for (const [, name, value] of read('load-generator/books.js').matchAll(
+      /__ENV\.(LOAD_\w+) \|\| '(\w+)'/g,
+    ))
+      defaults.set(name!, value!);
+    const listed = [...read('.env.example').matchAll(/^#(\w+)=(.*)$/gm)].map(
+      ([, name, value]) => [name, value],
+    );
     assert.deepEqual(Object.fromEntries(listed), Object.fromEntries(defaults));
   });
 

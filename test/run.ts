@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, components, tools } from '../stack/components.ts';
 import { obtainBinary } from '../stack/binaries.ts';
+import { ROOT, components, loadGenerator, tools } from '../stack/components.ts';
 import { obtainBinaries } from '../stack/native.ts';
 import { runningNow } from '../stack/run-folder.ts';
 import { ProgressLine, fail } from '../stack/terminal.ts';
@@ -56,7 +56,7 @@ async function obtainPrograms(): Promise<void> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
   await obtainBinaries(
-    components,
+    [...components, loadGenerator],
     (name) => (text) => line.update(name, text),
     stop.signal,
   );

@@ -1,18 +1,25 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT, components } from '../stack/components.ts';
 import { commandLine } from '../stack/processes.ts';
-import type { RunRecord } from '../stack/run-folder.ts';
 import { itAnswersGrafana } from './grafana-answers.ts';
+import {
+  command,
+  folder,
+  record,
+  start,
+  type Outcome,
+} from './native-stack.ts';
 import {
   assertTour,
   eventually,
+  failure,
   itSendsSignals,
   makeData,
   manyBooks,
@@ -20,43 +27,8 @@ import {
   traceOf,
   traffic,
 } from './signals.ts';
-import { temporaryFolder } from './temporary-folder.ts';
 
 // The whole native stack, started and stopped by the commands that people use, with data of its own.
-
-const folder = temporaryFolder();
-
-interface Outcome {
-  code: number | null;
-  output: string;
-}
-
-/** Runs `node stack/<command>.ts` as npm would. */
-async function command(name: string, ...args: string[]): Promise<Outcome> {
-  const child = spawn(
-    process.execPath,
-    [join(ROOT, 'stack', `${name}.ts`), ...args],
-    {
-      cwd: ROOT,
-      env: { ...process.env, STACK_FOLDER: folder },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text) => (output += text));
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, output };
-}
-
-const record = (): RunRecord =>
-  JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8'));
-
-async function start(): Promise<Outcome> {
-  const outcome = await command('start', '--native');
-  assert.equal(outcome.code, 0, outcome.output);
-  return outcome;
-}
 
 /** The processes of the newest run that are still there. */
 async function leftOver(): Promise<string[]> {
@@ -159,6 +131,7 @@ describe('the native stack', { concurrency: 1 }, () => {
     assert.equal(stopped.code, 0, stopped.output);
     assert.match(stopped.output, /^Stopped: .*The data is kept\.$/m);
     assert.deepEqual(await leftOver(), []);
+    process.env.FAULTS_ENABLED = 'true'; // from here on: what is empty as long as nothing goes wrong
     await start();
 
     await stillThere();
@@ -177,6 +150,7 @@ describe('the native stack', { concurrency: 1 }, () => {
       flow = (async () => {
         while (!done.signal.aborted) {
           traces = await traffic();
+          await failure();
           await sleep(1_000);
         }
       })();

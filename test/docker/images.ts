@@ -150,6 +150,25 @@ CMD ["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertm
       alertmanager: { from: await program('alertmanager') },
     },
   }),
+  'grafana/k6': async () => {
+    const [tools] = imagesOf('mimir'); // the official one is made from Alpine
+    return {
+      dockerfile: `FROM ${tools}
+COPY etc /etc
+COPY --chown=12345:12345 empty /home/k6
+COPY --chmod=755 k6 /usr/bin/k6
+USER 12345
+WORKDIR /home/k6
+ENTRYPOINT ["k6"]`,
+      files: {
+        'etc/passwd':
+          'root:x:0:0:root:/root:/bin/sh\nk6:x:12345:12345::/home/k6:/bin/sh\n',
+        'etc/group': 'root:x:0:\nk6:x:12345:\n',
+        'empty/.keep': '',
+        k6: { from: await program('load-generator') },
+      },
+    };
+  },
 
   'grafana/tempo': async () => {
     if (process.env.TEMPO_BINARY)
@@ -239,7 +258,7 @@ exec httpd -f -p 3000 -h /www
 /** Every image that the stack is built from. */
 export const baseImages = (postgres: string): string[] => {
   const folders =
-    'backend-example otel-collector loki tempo mimir alertmanager grafana';
+    'backend-example otel-collector loki tempo mimir alertmanager grafana load-generator';
   return [...new Set([postgres, ...folders.split(' ').flatMap(imagesOf)])];
 };
 

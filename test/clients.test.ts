@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { after, before, describe, it } from 'node:test';
+import { queryMetrics } from '../stack/backends.ts';
+import { NotAvailableError, obtainBinary } from '../stack/binaries.ts';
+import { loadGenerator } from '../stack/components.ts';
+import { command, start } from './native-stack.ts';
+import { eventually } from './signals.ts';
+
+// What sends requests to a running stack: k6.
+
+/** The values of a counter, by these of its labels in one text. */
+async function counts(
+  metric: string,
+  labels: string[],
+): Promise<Record<string, number>> {
+  const samples = await queryMetrics(metric);
+  return Object.fromEntries(
+    samples.map((sample) => [
+      labels.map((label) => sample.labels[label]).join(' '),
+      sample.value,
+    ]),
+  );
+}
+
+describe('npm run load', { concurrency: 1 }, async () => {
+  const stop = new AbortController().signal;
+  const k6 = await obtainBinary(loadGenerator, () => {}, stop).catch(
+    (error: unknown) => {
+      if (error instanceof NotAvailableError) return error;
+      throw error;
+    },
+  );
+  const skip = k6 instanceof Error && k6.message;
+
+  before(async () => void (await start()));
+  after(() => command('stop'));
+
+  it(
+    'its summary, its metrics and those of the service count the same requests',
+    { skip },
+    async () => {
+      const { code, output } = await command(
+        'load',
+        '--rate=20',
+        '--duration=10s',
+      );
+      assert.equal(code, 0, output);
+      const count = Number(/^ +http_reqs\.+: (\d+) /m.exec(output)?.[1]);
+      assert.ok(count > 150 && count < 210, output);
+      assert.match(
+        output,
+        new RegExp(`^ +http_req_failed\\.+: 0\\.00% +0 out of ${count}$`, 'm'),
+      );
+
+      const [byK6, byService] = await eventually('all requests', async () => {
+        const both = [
+          await counts('k6_http_reqs_total', ['method', 'name', 'status']),
+          await counts('http_server_request_duration_count', [
+            'http_request_method',
+            'http_route',
+            'http_response_status_code',
+          ]),
+        ] as const;
+        const seen = both.map((c) =>
+          Object.values(c).reduce((x, y) => x + y, 0),
+        );
+        return Math.min(...seen) >= count && both;
+      });
+      const sum = Object.values(byK6).reduce((x, y) => x + y, 0);
+      assert.equal(sum, count);
+      assert.deepEqual(byK6, byService);
+      for (const kind of [
+        'GET /books/find/:id 200',
+        'GET /books/find/:id 404',
+        'GET /books/find 200',
+        'POST /books/create 201',
+        'PATCH /books/update/:id 200',
+      ])
+        assert.ok(byK6[kind]! > 0, kind);
+    },
+  );
+
+  it(
+    'its requests are those of a user in the service graph',
+    { skip },
+    async () => {
+      await eventually('an edge as thick as the load', async () => {
+        const edges = await queryMetrics('traces_service_graph_request_total');
+        const requests = await queryMetrics('sum(k6_http_reqs_total)');
+        assert.deepEqual(
+          edges.map(({ labels: l }) => `${l.client} → ${l.server}`).toSorted(),
+          ['backend-example → books', 'user → backend-example'],
+        );
+        return edges.some(
+          ({ labels, value }) =>
+            labels.client === 'user' && value === requests[0]!.value,
+        );
+      });
+    },
+  );
+
+  it('its metrics have these labels only', { skip }, async () => {
+    const names = new Set<string>();
+    for (const { labels } of await queryMetrics(
+      '{job="k6", __name__!="target_info"}',
+    ))
+      for (const name of Object.keys(labels)) names.add(name);
+    assert.deepEqual(
+      [...names].sort(),
+      '__name__ condition error_code job le method name status'.split(' '),
+    );
+  });
+
+  it(
+    'ends with code 99 when the service does not answer as expected',
+    { skip },
+    () => {
+      const { file } = k6 as { file: string };
+      const args = loadGenerator.args({ config: '', data: '', program: file });
+      const { status, stderr } = spawnSync(
+        file,
+        args.filter((arg) => !arg.startsWith('--out')),
+        {
+          env: { BOOKS_URL: 'http://127.0.0.1:1', LOAD_DURATION: '1s' },
+          encoding: 'utf8',
+        },
+      );
+      assert.equal(status, 99, stderr);
+    },
+  );
+
+  it('refuses a rate or a duration that is none', async () => {
+    const rate = await command('load', '--rate=fast');
+    assert.equal(rate.code, 1);
+    assert.match(rate.output, /^The rate is a whole number .*, not "fast": /m);
+    const duration = await command('load', '--duration=1');
+    assert.equal(duration.code, 1);
+    assert.match(duration.output, /^The duration is .*, not "1": /m);
+  });
+});

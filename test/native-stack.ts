@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from '../stack/components.ts';
+import type { RunRecord } from '../stack/run-folder.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+// A native stack with data of its own, started and stopped by the commands that people use.
+
+/** Where this test's stack keeps its data, logs and rewritten configs. */
+export const folder = temporaryFolder();
+
+export interface Outcome {
+  code: number | null;
+  output: string;
+}
+
+/** Runs `node stack/<name>.ts` as npm would, and answers what it printed. */
+export async function command(
+  name: string,
+  ...args: string[]
+): Promise<Outcome> {
+  const child = spawn(
+    process.execPath,
+    [join(ROOT, 'stack', `${name}.ts`), ...args],
+    {
+      cwd: ROOT,
+      env: { ...process.env, STACK_FOLDER: folder },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => (output += text));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, output };
+}
+
+/** What the newest run says about itself. */
+export const record = (): RunRecord =>
+  JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8'));
+
+/** Starts the stack, and fails when it does not get ready. */
+export async function start(): Promise<Outcome> {
+  const outcome = await command('start', '--native');
+  assert.equal(outcome.code, 0, outcome.output);
+  return outcome;
+}
