@@ -145,10 +145,8 @@ export async function queryAlerts(name: string): Promise<Alert[]> {
   return json<Alert[]>(url);
 }
 
-/** The exemplars of the last hour of a metric: each remembers one request's trace id. */
-export async function queryExemplars(
-  selector: string,
-): Promise<{ labels: Record<string, string>; value: number }[]> {
+/** The exemplars of the last hour of a metric, oldest first: each remembers one request's trace id. */
+export async function queryExemplars(selector: string): Promise<Sample[]> {
   const url = new URL('/prometheus/api/v1/query_exemplars', MIMIR);
   const now = Date.now() / 1000;
   url.search = new URLSearchParams({
@@ -158,12 +156,17 @@ export async function queryExemplars(
   }).toString();
   const { data } = await json<{
     data: {
-      exemplars: { labels: Record<string, string>; value: string }[];
+      exemplars: {
+        labels: Record<string, string>;
+        value: string;
+        timestamp: number;
+      }[];
     }[];
   }>(url);
-  return data.flatMap(({ exemplars }) =>
-    exemplars.map(({ labels, value }) => ({ labels, value: Number(value) })),
-  );
+  return data
+    .flatMap(({ exemplars }) => exemplars)
+    .sort((a, b) => a.timestamp - b.timestamp)
+    .map(({ labels, value }) => ({ labels, value: Number(value) }));
 }
 
 /**

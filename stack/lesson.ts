@@ -75,7 +75,7 @@ const LESSONS: Record<string, Lesson> = {
       `${BOOKS_BOARD}?viewPanel=panel-12: log lines by level`,
       'which line it is: topk(5, sum by (url_path) (count_over_time({service_name="backend-example"} | url_path!="" [1m])))',
     ],
-    requests: { pace: 60, path: () => '/books/find/2147483647' },
+    requests: { pace: 120, path: () => '/books/find/2147483647' },
   },
 };
 
@@ -115,7 +115,7 @@ async function teach(lesson: Lesson): Promise<void> {
     repaired = true;
     await lesson.repairs();
     if (requests) await traffic.stop();
-    traffic.pace = 50; // what goes well makes up for what did not
+    traffic.pace = 40; // what goes well makes up for what did not
   };
   try {
     const began = Date.now();
