@@ -94,7 +94,8 @@ export class Traffic {
 }
 
 /**
- * The notifications of an alert that came back from Alertmanager to Loki, oldest first.
+ * The notifications of an alert that came back from Alertmanager to Loki, oldest first; of every alert
+ * without a name.
  * @param since milliseconds since 1970
  */
 export async function notifications(
@@ -103,7 +104,7 @@ export async function notifications(
   status?: 'firing' | 'resolved',
 ): Promise<LogLine[]> {
   const lines = await queryLogs(
-    `{service_name="alertmanager"} | alertname="${alert}"${status ? ` | status="${status}"` : ''}`,
+    `{service_name="alertmanager"}${alert && ` | alertname="${alert}"`}${status ? ` | status="${status}"` : ''}`,
   );
   return lines.filter(({ timeNs }) => timeNs > BigInt(since) * 1_000_000n);
 }

@@ -29,8 +29,8 @@ const rulesOf = (file: string): Rule[] =>
   ).groups.flatMap(({ rules }) => rules);
 const rules = [...rulesOf(MIMIR), ...rulesOf(LOKI)];
 
-/** Runs a tool in the repository's folder and returns what it prints. */
-async function run(name: keyof typeof tools, ...args: string[]) {
+/** Runs a tool in the repository's folder; it has to find nothing wrong. */
+async function run(name: keyof typeof tools, ...args: string[]): Promise<void> {
   const { signal } = new AbortController();
   const { file } = await obtainBinary(tools[name], () => {}, signal);
   const { status, stdout, stderr } = spawnSync(file, args, {
@@ -38,7 +38,6 @@ async function run(name: keyof typeof tools, ...args: string[]) {
     encoding: 'utf8',
   });
   assert.equal(status, 0, stdout + stderr);
-  return stdout;
 }
 
 describe('the rules of Mimir', () => {
@@ -83,8 +82,8 @@ describe('each alert', () => {
 
   it('has a section in the runbooks, and no section is left over', () =>
     assert.deepEqual(
-      [...runbooks.matchAll(/^## (\w+)$/gm)].map(([, name]) => name).sort(),
-      rules.map(({ alert }) => alert).sort(),
+      new Set([...runbooks.matchAll(/^## (\w+)$/gm)].map(([, name]) => name)),
+      new Set(rules.map(({ alert }) => alert)),
     ));
 });
 
