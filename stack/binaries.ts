@@ -20,7 +20,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { unzipSync } from 'fflate';
 import { extract } from 'tar';
-import { ROOT, type Component, type GoModule } from './components.ts';
+import { ROOT, type GoModule, type Program } from './components.ts';
 import { reasonOf } from './processes.ts';
 
 /** Tells people how far a long piece of work is: "12 of 140 MB"; an empty text when it is over. */
@@ -51,7 +51,7 @@ const cacheFolder = join(
  * @throws NotAvailableError when none of them has it
  */
 export async function obtainBinary(
-  { title, version, binary }: Component,
+  { title, version, binary }: Program,
   progress: Progress,
   stop: AbortSignal,
   cache: string = cacheFolder,
@@ -74,12 +74,12 @@ export async function obtainBinary(
   if (onPath) return { file: onPath, source: 'path' };
 
   const tried: string[] = [];
+  const built = goModule && join(await buildFolder(), program);
+  if (built && existsSync(built)) return { file: built, source: 'cache' };
   if (release) {
     const folder = join(cache, `${program}-${version}`);
     const file = join(folder, release.path);
     if (existsSync(file)) return { file, source: 'cache' };
-    const built = goModule && join(await buildFolder(), program);
-    if (built && existsSync(built)) return { file: built, source: 'cache' };
     try {
       await downloadRelease(release, folder, progress, stop);
       return { file, source: 'release' };

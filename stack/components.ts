@@ -36,6 +36,9 @@ export interface GoModule {
   generate?: { command: string[]; folder: string };
 }
 
+/** What can be had by stack/binaries.ts. */
+export type Program = Pick<Component, 'title' | 'version' | 'binary'>;
+
 /** One part of the stack: a folder of the repository, a service in docker-compose.yaml. */
 export interface Component {
   name: string;
@@ -50,6 +53,8 @@ export interface Component {
   binary?: BinarySource;
   /** Folders inside the container → what they are in a native run. */
   folders: Record<string, 'config' | 'data'>;
+  /** Files beside the config that a file of the user's own may replace: name → the variable that names it. */
+  secrets?: Record<string, string>;
   /** Arguments of a native run. */
   args: (folders: {
     config: string;
@@ -199,7 +204,7 @@ const collector: Component = {
   name: 'otel-collector',
   title: 'OpenTelemetry Collector',
   version: versionOf('otel-collector'),
-  ports: identity(4317, 4318, 8888, 13133),
+  ports: identity(4317, 4318, 8088, 8888, 13133),
   readyUrl: 'http://127.0.0.1:13133/',
   binary: {
     program: 'otelcol-contrib',
@@ -226,6 +231,50 @@ const collector: Component = {
   args: ({ config }) => ['--config', `${config}/otel-collector-config.yaml`],
 };
 
+const alertmanagerVersion = versionOf('alertmanager').slice(1); // the image's tag begins with a v
+
+/** A program of Alertmanager's release: the server, or amtool. */
+const alertmanagerBinary = (
+  program: string,
+  variable: string,
+): BinarySource => ({
+  program,
+  variable,
+  release: {
+    url: `https://github.com/prometheus/alertmanager/releases/download/v${alertmanagerVersion}/alertmanager-${alertmanagerVersion}.${os}-${arch}.tar.gz`,
+    checksumUrl: `https://github.com/prometheus/alertmanager/releases/download/v${alertmanagerVersion}/sha256sums.txt`,
+    path: `alertmanager-${alertmanagerVersion}.${os}-${arch}/${program}`,
+  },
+  goModule: {
+    folder: 'alertmanager',
+    package: `github.com/prometheus/alertmanager/cmd/${program}`,
+    versionVariable: 'github.com/prometheus/common/version.Version',
+  },
+});
+
+const alertmanager: Component = {
+  name: 'alertmanager',
+  title: 'Alertmanager',
+  version: alertmanagerVersion,
+  ports: identity(9093),
+  readyUrl: `http://127.0.0.1:${published('ALERTMANAGER_PORT', 9093)}/-/ready`,
+  address: `http://localhost:${published('ALERTMANAGER_PORT', 9093)}`,
+  binary: alertmanagerBinary('alertmanager', 'ALERTMANAGER_BINARY'),
+  folders: {
+    '/etc/alertmanager': 'config',
+    '/alertmanager': 'data',
+    '/run/secrets': 'config', // alertmanager/slack-webhook-url lies beside the config
+  },
+  secrets: { 'slack-webhook-url': 'SLACK_WEBHOOK_URL_FILE' },
+  args: ({ config, data }) => [
+    `--config.file=${config}/alertmanager.yml`,
+    `--storage.path=${data}`,
+    '--web.listen-address=127.0.0.1:9093',
+    '--web.external-url=http://localhost:9093',
+    '--cluster.listen-address=',
+  ],
+};
+
 const backend: Component = {
   name: 'backend-example',
   title: 'Books service',
@@ -234,7 +283,7 @@ const backend: Component = {
       readFileSync(join(ROOT, 'backend-example/package.json'), 'utf8'),
     ) as { version: string }
   ).version,
-  ports: identity(5555, 8081),
+  ports: identity(5555, 5556, 8081),
   readyUrl: `http://127.0.0.1:${published('BOOKS_PORT', 5555)}/health/ready`,
   address: `http://localhost:${published('BOOKS_PORT', 5555)}/api`,
   folders: {},
@@ -267,6 +316,7 @@ const grafana: Component = {
     '/var/lib/grafana': 'data',
     '/run/secrets': 'config', // grafana/admin-password lies beside the config
   },
+  secrets: { 'admin-password': 'GRAFANA_ADMIN_PASSWORD_FILE' },
   args: ({ config, data, program }) => [
     'server',
     `--homepath=${resolve(program, '../..')}`,
@@ -320,9 +370,33 @@ export const components: Component[] = [
   loki,
   tempo,
   mimir,
+  alertmanager,
   grafana,
   postgres,
 ];
+
+/** Programs that only the tests use: they check rules and configs. */
+export const tools: Record<'amtool' | 'promtool', Program> = {
+  amtool: {
+    title: 'amtool',
+    version: alertmanagerVersion,
+    binary: alertmanagerBinary('amtool', 'AMTOOL_BINARY'),
+  },
+  // Of the Prometheus that Mimir is made with: it runs rules with the same PromQL.
+  promtool: {
+    title: 'promtool',
+    version: versionOf('mimir'),
+    binary: {
+      program: 'promtool',
+      variable: 'PROMTOOL_BINARY',
+      goModule: {
+        folder: 'mimir',
+        package: 'github.com/prometheus/prometheus/cmd/promtool',
+        tags: 'remove_all_sd',
+      },
+    },
+  },
+};
 
 /** The component of this name. */
 export function component(name: string): Component {

@@ -57,7 +57,9 @@ export async function writeNativeConfig(
     const from = join(entry.parentPath, entry.name);
     const to = join(target, from.slice(source.length));
     await mkdir(dirname(to), { recursive: true });
-    if (/\.(ya?ml|ini|json)$/.test(entry.name))
+    const own = process.env[component.secrets?.[entry.name] ?? ''];
+    if (own) await cp(own, to);
+    else if (/\.(ya?ml|ini|json)$|-url$/.test(entry.name))
       await writeFile(
         to,
         nativeConfig(await readFile(from, 'utf8'), component, folders),

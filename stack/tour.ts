@@ -11,6 +11,7 @@ import {
   type LogLine,
   type Span,
 } from './backends.ts';
+import { exploreUrl, type ExploreQuery } from '../grafana/src/explore-url.ts';
 import { httpReady, reasonOf } from './processes.ts';
 import { component, published, tempoStandIn } from './components.ts';
 import { requireService } from './run-folder.ts';
@@ -46,6 +47,7 @@ async function tour(): Promise<void> {
   const grafana = (await isGrafanaThere())
     ? 'in Grafana'
     : 'in Grafana, which does not run here';
+  const link = (query: ExploreQuery) => `${GRAFANA}${exploreUrl(query)}`;
   const tempo = await tempoTitle();
 
   heading('1. Three requests');
@@ -78,7 +80,7 @@ async function tour(): Promise<void> {
   });
   if (logs) for (const line of logs) console.log(formatLog(line));
   else missing.push({ what: 'log line', store: 'loki' });
-  console.log(`\n   ${grafana}: ${exploreLink('loki', { expr: logql })}`);
+  console.log(`\n   ${grafana}: ${link({ datasource: 'loki', expr: logql })}`);
 
   heading(`3. Its trace, from ${tempo}`);
   console.log(`   TraceQL: ${traceId}\n`);
@@ -89,7 +91,7 @@ async function tour(): Promise<void> {
   if (spans) for (const line of waterfall(spans)) console.log(line);
   else missing.push({ what: 'complete trace', store: 'tempo' });
   console.log(
-    `\n   ${grafana}: ${exploreLink('tempo', { query: traceId, queryType: 'traceql' })}`,
+    `\n   ${grafana}: ${link({ datasource: 'tempo', query: traceId })}`,
   );
 
   heading('4. The metrics it is part of, from Mimir');
@@ -117,7 +119,9 @@ async function tour(): Promise<void> {
     const p95 = (await queryNumber(P95)) ?? NaN;
     print('95 % were faster than', `${(p95 * 1000).toFixed(1)} ms`, P95);
   } else missing.push({ what: 'span metrics', store: 'mimir' });
-  console.log(`\n   ${grafana}: ${exploreLink('mimir', { expr: SPAN_COUNT })}`);
+  console.log(
+    `\n   ${grafana}: ${link({ datasource: 'mimir', expr: SPAN_COUNT })}`,
+  );
 
   heading('5. The way back: from the metric to this trace');
   if (exemplar)
@@ -126,7 +130,7 @@ async function tour(): Promise<void> {
     );
   else missing.push({ what: 'exemplar', store: 'mimir' });
   console.log(
-    `\n   ${grafana}: ${exploreLink('mimir', { expr: `histogram_quantile(0.95, sum by (le) (rate(${LATENCY}[1m])))`, exemplar: true })}`,
+    `\n   ${grafana}: ${link({ datasource: 'mimir', expr: `histogram_quantile(0.95, sum by (le) (rate(${LATENCY}[1m])))`, exemplar: true })}`,
   );
 
   if (missing.length > 0) throw new Error(await explain(missing));
@@ -255,24 +259,6 @@ function formatLog({ timeNs, line, labels }: LogLine): string {
     .toISOString()
     .slice(11, 23);
   return `  ${time}  ${(labels.detected_level ?? '?').padEnd(5)}  ${line}   span_id=${labels.span_id}`;
-}
-
-/** A link that opens Grafana's Explore with this query filled in. */
-function exploreLink(
-  datasource: 'loki' | 'tempo' | 'mimir',
-  query: Record<string, unknown>,
-): string {
-  const type = datasource === 'mimir' ? 'prometheus' : datasource;
-  const panes = {
-    tour: {
-      datasource,
-      queries: [
-        { refId: 'A', datasource: { type, uid: datasource }, ...query },
-      ],
-      range: { from: 'now-1h', to: 'now' },
-    },
-  };
-  return `${GRAFANA}/explore?schemaVersion=1&panes=${encodeURIComponent(JSON.stringify(panes))}`;
 }
 
 function heading(text: string): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
@@ -50,7 +50,9 @@ describe('versions', () => {
       'extensions',
     ])
       for (const { gomod } of builder[kind])
-        assert.equal(gomod.split(' v')[1], version, gomod);
+        if (!gomod.includes('/webhookeventreceiver '))
+          // see builder.yaml
+          assert.equal(gomod.split(' v')[1], version, gomod);
   });
 
   it('of k6 is the same in its Dockerfile and its Go module', () =>
@@ -202,6 +204,7 @@ describe('otel-collector-config.yaml', () => {
           ['grafana', 'grafana:3000'],
           ['tempo', 'tempo:3200'],
           ['mimir', 'mimir:9009'],
+          ['alertmanager', 'alertmanager:9093'],
           ['otel-collector', 'localhost:8888'],
         ].map(([name, target]) => [
           name,
@@ -288,17 +291,6 @@ describe('Grafana', () => {
     assert.equal(tempo.jsonData.tracesToMetrics.datasourceUid, 'mimir');
     assert.equal(tempo.jsonData.serviceMap.datasourceUid, 'mimir');
   });
-
-  for (const file of readdirSync(join(ROOT, 'grafana/dashboards')))
-    it(`dashboard ${file} uses these data sources only`, () => {
-      const { panels } = JSON.parse(read(`grafana/dashboards/${file}`)) as any;
-      const uids = panels
-        .flatMap(({ targets = [] }: any) => targets)
-        .map(({ datasource }: any) => datasource.uid);
-      assert.ok(uids.length > 0);
-      for (const uid of uids)
-        assert.ok(['loki', 'tempo', 'mimir'].includes(uid), uid);
-    });
 });
 
 /** Each component's own check of its config, in the form of a native run. */

@@ -119,6 +119,46 @@ export async function makeData(
   };
 }
 
+/** Creates, reads and removes this many books, each with a title of its own, and one that is not there for each. */
+export async function manyBooks(count: number): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) {
+      const title = `Book ${next++}`;
+      const { body } = await call('POST', '/books/create', {
+        title,
+        author: title,
+      });
+      await call('GET', `/books/find/${body.id}`);
+      await call('GET', `/books/find/${1_000_000_000 + body.id}`);
+      await call('DELETE', `/books/remove/${body.id}`);
+    }
+  };
+  await Promise.all(Array.from({ length: 10 }, worker));
+  // until the last of them is in the span metrics
+  await eventually('every book in the metrics', async () => {
+    const [found] = await queryMetrics(
+      'sum(traces_spanmetrics_calls_total{span_name="DELETE /books/remove/:id", span_kind="SPAN_KIND_SERVER"})',
+    );
+    return found!.value >= count;
+  });
+}
+
+/** The series of the service in Mimir and its streams in Loki, now. */
+export async function countSeries(): Promise<{
+  series: number;
+  streams: number;
+}> {
+  const [series] = await queryMetrics(
+    'count({__name__=~".+", service_name="backend-example"}) ',
+  );
+  const response = await fetch(
+    `${LOKI}/loki/api/v1/series?match[]=${encodeURIComponent('{service_name="backend-example"}')}`,
+  );
+  const { data } = (await response.json()) as { data: unknown[] };
+  return { series: series!.value, streams: data.length };
+}
+
 /** Checks what the tour printed, as the third book of a new stack. */
 export function assertTour(output: string): void {
   const traceId = /^ {2}([0-9a-f]{32})$/m.exec(output)?.[1];

@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT, components } from '../stack/components.ts';
 import { commandLine } from '../stack/processes.ts';
+import { itAnswersGrafana } from './grafana-answers.ts';
 import {
   command,
   folder,
@@ -17,9 +18,11 @@ import {
 } from './native-stack.ts';
 import {
   assertTour,
+  countSeries,
   eventually,
   itSendsSignals,
   makeData,
+  manyBooks,
   traceOf,
   traffic,
 } from './signals.ts';
@@ -135,6 +138,31 @@ describe('the native stack', { concurrency: 1 }, () => {
     assert.equal(tour.code, 0, tour.output);
     if (hasTempo) await traceOf(traces['POST /books/create 201']!, 4);
     else t.diagnostic('traces not checked: the stand-in keeps them in memory');
+  });
+
+  describe('what Grafana asks', { concurrency: 1 }, () => {
+    const done = new AbortController();
+    let flow: Promise<void>;
+    before(() => {
+      // Rates over the last minute need requests in it, all the time.
+      flow = (async () => {
+        while (!done.signal.aborted) {
+          traces = await traffic();
+          await sleep(1_000);
+        }
+      })();
+    });
+    after(async () => {
+      done.abort();
+      await flow;
+    });
+    itAnswersGrafana(() => ({ traces, hasTempo }));
+  });
+
+  it('a thousand different books make no new series and no new streams', async () => {
+    const before = await countSeries();
+    await manyBooks(1_000);
+    assert.deepEqual(await countSeries(), before);
   });
 
   it('when one part crashes, everything stops and the reason is told', async () => {

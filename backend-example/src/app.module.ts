@@ -3,6 +3,8 @@ import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { OpenTelemetryModule } from 'nestjs-otel';
 import { BooksModule } from './books/books.module';
 import { DatabaseModule } from './database/database.module';
+import { faultsEnabled } from './faults/faults.config';
+import { FaultsModule } from './faults/faults.module';
 import { HealthModule } from './health/health.module';
 import { LoggerModule } from './logger/logger.module';
 import { ProblemDetailsFilter } from './problem-details/problem-details.filter';
@@ -19,6 +21,7 @@ const OpenTelemetryModuleConfig = OpenTelemetryModule.forRoot({
     DatabaseModule,
     HealthModule,
     BooksModule,
+    ...(faultsEnabled() ? [FaultsModule] : []),
   ],
   providers: [
     { provide: APP_FILTER, useClass: ProblemDetailsFilter },

@@ -20,6 +20,7 @@ import {
   ATTR_SERVICE_VERSION,
 } from '@opentelemetry/semantic-conventions';
 import { version } from '../package.json';
+import { faultsPort } from './faults/faults.config';
 import { isQuietPath } from './quiet-paths';
 
 const { env } = process;
@@ -86,7 +87,8 @@ export const otelSDK = new NodeSDK({
       // No span per middleware. The route is still written to the server span and metrics.
       '@opentelemetry/instrumentation-express': { ignoreLayers: [() => true] },
       '@opentelemetry/instrumentation-http': {
-        ignoreIncomingRequestHook: (request) => isQuietPath(request.url),
+        ignoreIncomingRequestHook: ({ url, socket }) =>
+          isQuietPath(url) || socket.localPort === faultsPort(),
         // Every answer names its trace: the thread to follow from Postman or curl into Grafana.
         responseHook: (span, response) => {
           const context = span.spanContext();

@@ -458,6 +458,9 @@ describe('over OTLP and /metrics', () => {
     expect(starting('db_client_connection_max')).toEqual([
       `db_client_connection_max{db_client_connection_pool_name="${database.host}/${namespace}",service_name="backend-example"} 10`,
     ]);
+    expect(starting('database_up{')).toEqual([
+      'database_up{service_name="backend-example"} 1',
+    ]);
     for (const name of [
       'nodejs_eventloop_delay_p99{',
       'v8js_memory_heap_used{',

@@ -5,8 +5,10 @@ import {
   OnApplicationShutdown,
   OnModuleInit,
 } from '@nestjs/common';
+import { MetricService } from 'nestjs-otel';
 import { Pool } from 'pg';
 import { connectionConfig, poolConfig } from './database.config';
+import { measureDatabaseUp } from './database-up.metric';
 import { migrate } from './migrate';
 
 const logger = new Logger('Database');
@@ -28,10 +30,14 @@ function createPool(): Pool {
   exports: [Pool],
 })
 export class DatabaseModule implements OnModuleInit, OnApplicationShutdown {
-  constructor(private readonly pool: Pool) {}
+  constructor(
+    private readonly pool: Pool,
+    private readonly metrics: MetricService,
+  ) {}
 
   async onModuleInit(): Promise<void> {
     await migrate(connectionConfig());
+    measureDatabaseUp(this.pool, this.metrics);
   }
 
   // After the HTTP server has closed: the last requests still need the pool.

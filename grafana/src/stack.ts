@@ -1,0 +1,250 @@
+import * as units from '@grafana/grafana-foundation-sdk/units';
+import {
+  bars,
+  dashboard,
+  graph,
+  metric,
+  metricNow,
+  prose,
+  stackedGraph,
+  upOrDown,
+} from './panels.ts';
+
+const HOW = `Telemetry goes from left to right: **the service** → **collector receives** → **collector sends** → **Loki, Tempo, Mimir store**. Find the first panel in that order that shows nothing: what is before it works, and the data stops there. *Lost* must stay at 0 everywhere.`;
+
+const rate = (counter: string, by = '') =>
+  `sum${by} (rate(${counter}[$__rate_interval]))`;
+
+/** 0 instead of nothing: Prometheus has no series of what never happened. */
+const orZero = (expr: string) => `${expr} or vector(0)`;
+
+/** 99 of 100 requests to the HTTP and gRPC servers of a component were faster. */
+const latency = (histogram: string, what: string) =>
+  metric(
+    `histogram_quantile(0.99, sum by (le, route) (rate(${histogram}_bucket{${what}}[$__rate_interval])))`,
+    '{{route}}',
+  );
+
+const SIGNALS = {
+  spans: 'traces',
+  log_records: 'logs',
+  metric_points: 'metrics',
+};
+
+/** A query for each signal, of a counter of the collector whose name ends with the signal. */
+const perSignal = (expr: (suffix: string) => string) =>
+  Object.entries(SIGNALS).map(([suffix, signal]) =>
+    metric(expr(suffix), signal),
+  );
+
+/** Whether data reaches the stores, and where it is lost if not. */
+export default dashboard(
+  {
+    uid: 'stack',
+    title: 'The stack itself',
+    description: 'Collector, Loki, Tempo and Mimir: where data stops',
+  },
+  {
+    '': [
+      prose(HOW, 24, 3),
+      upOrDown(
+        {
+          title: 'Can be scraped',
+          description:
+            'up: whether the collector could fetch /metrics of each component at the last try.',
+          width: 24,
+        },
+        metricNow('max by (job) (up)', '{{job}}'),
+      ),
+    ],
+    'OpenTelemetry Collector': [
+      graph(
+        {
+          title: 'Received',
+          description:
+            'Records per second that its receivers took: pushed over OTLP, or scraped.',
+          width: 6,
+        },
+        units.CountsPerSecond,
+        ...perSignal((s) => rate(`otelcol_receiver_accepted_${s}_total`)),
+      ),
+      graph(
+        {
+          title: 'Sent',
+          description:
+            'Records per second that its exporters delivered to Tempo, Loki and Mimir.',
+          width: 6,
+        },
+        units.CountsPerSecond,
+        ...perSignal((s) =>
+          rate(`otelcol_exporter_sent_${s}_total{exporter=~".*/.*"}`),
+        ),
+      ),
+      graph(
+        {
+          title: 'Lost',
+          description:
+            'Records per second that it refused (memory_limiter), that a full queue dropped, or that a store did not take.',
+          width: 6,
+        },
+        units.CountsPerSecond,
+        ...perSignal((s) =>
+          orZero(
+            rate(
+              `{__name__=~"otelcol_(receiver_refused|exporter_enqueue_failed|exporter_send_failed)_${s}_total"}`,
+            ),
+          ),
+        ),
+      ),
+      graph(
+        {
+          title: 'Queues',
+          description:
+            'How full the queue of each exporter is. It fills while a store does not answer.',
+          width: 6,
+        },
+        units.PercentUnit,
+        metric(
+          'max by (exporter) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity)',
+          '{{exporter}}',
+        ),
+      ).max(1),
+    ],
+    Loki: [
+      graph(
+        {
+          title: 'Lines received',
+          description: 'Per second, and how many of them were discarded.',
+          width: 8,
+        },
+        units.CountsPerSecond,
+        metric(rate('loki_distributor_lines_received_total'), 'received'),
+        metric(orZero(rate('loki_discarded_samples_total')), 'lost'),
+      ),
+      graph(
+        {
+          title: 'Streams',
+          description:
+            'Distinct sets of labels in memory. If it grows with traffic, a label has too many values.',
+          width: 8,
+        },
+        units.Short,
+        metric('sum(loki_ingester_memory_streams)', 'streams'),
+      ),
+      graph(
+        {
+          title: 'Latency, 99th percentile',
+          description: 'Of what Loki is asked over HTTP, by route.',
+          width: 8,
+        },
+        units.Seconds,
+        latency(
+          'loki_request_duration_seconds',
+          'route=~"otlp_v1_logs|loki_api_v1_query_range|loki_api_v1_query"',
+        ),
+      ),
+    ],
+    Tempo: [
+      graph(
+        {
+          title: 'Spans received',
+          description: 'Per second, and how many of them were discarded.',
+          width: 8,
+        },
+        units.CountsPerSecond,
+        metric(rate('tempo_distributor_spans_received_total'), 'received'),
+        metric(orZero(rate('tempo_discarded_spans_total')), 'lost'),
+      ),
+      graph(
+        {
+          title: 'Live traces',
+          description:
+            'Traces that may still get spans; a moment later they are written down.',
+          width: 8,
+        },
+        units.Short,
+        metric('sum(tempo_live_store_live_traces)', 'traces'),
+      ),
+      graph(
+        {
+          title: 'Latency, 99th percentile',
+          description: 'Of what Tempo is asked over HTTP, by route.',
+          width: 8,
+        },
+        units.Seconds,
+        latency('tempo_request_duration_seconds', 'route=~"api_.*"'),
+      ),
+    ],
+    Mimir: [
+      graph(
+        {
+          title: 'Samples received',
+          description: 'Per second, and how many of them were discarded.',
+          width: 8,
+        },
+        units.CountsPerSecond,
+        metric(rate('cortex_distributor_received_samples_total'), 'received'),
+        metric(orZero(rate('cortex_discarded_samples_total')), 'lost'),
+      ),
+      graph(
+        {
+          title: 'Active series',
+          description:
+            'Series in memory and how many there may be. If it grows with traffic, a label has too many values.',
+          width: 8,
+        },
+        units.Short,
+        metric('sum(cortex_ingester_memory_series)', 'series'),
+        metric(
+          'max(cortex_limits_defaults{limit_name="max_global_series_per_user"})',
+          'limit',
+        ),
+      ),
+      graph(
+        {
+          title: 'Latency, 99th percentile',
+          description: 'Of what Mimir is asked over HTTP, by route.',
+          width: 8,
+        },
+        units.Seconds,
+        latency(
+          'cortex_request_duration_seconds',
+          'route=~"api_v1_push|prometheus_api_v1_query_range|prometheus_api_v1_query"',
+        ),
+      ),
+    ],
+    'Every component': [
+      graph(
+        {
+          title: 'Scrape duration',
+          description:
+            'How long the collector waits for /metrics of each component.',
+          width: 8,
+        },
+        units.Seconds,
+        metric('max by (job) (scrape_duration_seconds)', '{{job}}'),
+      ),
+      bars(
+        {
+          title: 'Samples per scrape',
+          description: 'What each component adds to Mimir at every scrape.',
+          width: 8,
+        },
+        units.Short,
+        metric('max by (job) (scrape_samples_scraped)', '{{job}}'),
+      ),
+      stackedGraph(
+        {
+          title: 'Memory',
+          description: 'Resident memory of each process.',
+          width: 8,
+        },
+        units.BytesIEC,
+        metric(
+          'max by (service) ({__name__=~"process_resident_memory_bytes|otelcol_process_memory_rss|process_memory_usage"})',
+          '{{service}}',
+        ),
+      ),
+    ],
+  },
+);

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import {
+  LOKI,
+  MIMIR,
+  queryExemplars,
+  queryLogs,
+  queryMetrics,
+  queryTrace,
+  searchTraces,
+  type Sample,
+} from '../stack/backends.ts';
+import {
+  dashboardLinks,
+  dashboardQuestions,
+  datasource,
+  exploreQuestions,
+  interpolate,
+  labelValues,
+  type Question,
+} from './grafana-questions.ts';
+import { eventually } from './signals.ts';
+
+// Every question that Grafana asks, put to the stores themselves: each must have an answer, with the
+// labels that its legend shows. Grafana itself is not needed for it.
+
+/** The newest value of each series of a LogQL metric query. */
+async function queryLogMetric(logql: string): Promise<Sample[]> {
+  const url = new URL('/loki/api/v1/query', LOKI);
+  url.searchParams.set('query', logql);
+  const response = await fetch(url);
+  assert.equal(response.status, 200, await response.clone().text());
+  const { data } = (await response.json()) as any;
+  return data.result.map(({ metric, value }: any) => ({
+    labels: metric,
+    value: Number(value[1]),
+  }));
+}
+
+const named = (samples: Sample[], legend: string[]): string[] =>
+  samples
+    .filter(({ value }) => Number.isFinite(value))
+    .map(({ labels, value }) => {
+      for (const label of legend)
+        assert.ok(labels[label], `a series has no label ${label}`);
+      return `${legend.map((label) => labels[label]).join(' ')} ${+value.toPrecision(3)}`;
+    });
+
+/** What comes back, an entry for each series, line or trace. */
+const answers: Record<
+  Question['kind'],
+  (query: string, legend: string[]) => Promise<string[]>
+> = {
+  metric: async (query, legend) => named(await queryMetrics(query), legend),
+  'log metric': async (query, legend) =>
+    named(await queryLogMetric(query), legend),
+  'log lines': async (query) =>
+    (await queryLogs(query)).map(({ line }) => line),
+  traces: searchTraces,
+  'label values': async (query) => {
+    const { selector, label } = labelValues(query);
+    const url = new URL(`/prometheus/api/v1/label/${label}/values`, MIMIR);
+    url.searchParams.set('match[]', selector);
+    return ((await (await fetch(url)).json()) as any).data;
+  },
+  // Each is worth its click only if the trace it names is there.
+  exemplars: async (query) => {
+    const ids = (await queryExemplars(query)).map(
+      ({ labels }) => labels[exemplarLabel]!,
+    );
+    const newest = ids.at(-1);
+    return newest && (await queryTrace(newest)).length > 0 ? ids : [];
+  },
+  // what Grafana's Tempo data source makes its graph of
+  'service map': async () =>
+    named(
+      await queryMetrics(
+        'sum by (client, server) (rate(traces_service_graph_request_total[1m]))',
+      ),
+      ['client', 'server'],
+    ),
+};
+const exemplarLabel: string =
+  datasource('mimir').exemplarTraceIdDestinations[0].name;
+
+const ask = (question: Question): Promise<string[]> =>
+  eventually(question.query || question.kind, async () => {
+    const found = await answers[question.kind](
+      interpolate(question.query),
+      question.legend,
+    );
+    return found.length > 0 && found;
+  });
+
+/**
+ * A test for each panel, variable, annotation and link of the dashboards and each correlation.
+ * @param run a trace of each kind of request, and whether this is Tempo itself
+ */
+export function itAnswersGrafana(
+  run: () => { traces: Record<string, string>; hasTempo: boolean },
+): void {
+  const answered = (question: Question) => {
+    const { where, kind } = question;
+    it(`${where}: ${kind}`, async (t) => {
+      const found = await ask(question);
+      t.diagnostic(`${found.length}: ${found.slice(0, 3).join(' · ')}`);
+    });
+  };
+  dashboardQuestions.forEach(answered);
+  for (const link of dashboardLinks)
+    if (link.url.startsWith('/explore'))
+      exploreQuestions(link).forEach(answered);
+
+  // ---- correlations: the links between the data sources
+
+  const traceId = () => run().traces['POST /books/create 201']!;
+  /** As Grafana fills in $__tags from the attributes of the span. */
+  const tags = (correlation: any) =>
+    correlation.tags
+      .map(({ key, value }: any) => {
+        assert.equal(key, 'service.name');
+        return `${value}="backend-example"`;
+      })
+      .join(', ');
+
+  it('trace → logs: the lines of this trace and of no other', async () => {
+    const { tracesToLogsV2: toLogs } = datasource('tempo');
+    const query = interpolate(toLogs.query, {
+      __tags: tags(toLogs),
+      '__trace.traceId': traceId(),
+    });
+    const lines = await queryLogs(query);
+    assert.deepEqual(
+      lines.map(({ line }) => line),
+      ['book created', 'POST /books/create 201'],
+    );
+  });
+
+  it('log → trace: the trace of this line', async () => {
+    const [field] = datasource('loki').derivedFields;
+    assert.equal(field.matcherType, 'label');
+    const [line] = await queryLogs(
+      `{service_name="backend-example"} | trace_id="${traceId()}"`,
+    );
+    const value = line!.labels[field.matcherRegex]!;
+    const spans = await queryTrace(
+      interpolate(field.url, { '__value.raw': value }),
+    );
+    assert.ok(spans.some(({ name }) => name === 'POST /books/create'));
+  });
+
+  const { tracesToMetrics } = datasource('tempo');
+  for (const { name, query } of tracesToMetrics.queries)
+    it(`trace → metrics: ${name}`, async (t) => {
+      const asked = interpolate(query, { __tags: tags(tracesToMetrics) });
+      const found = await eventually(asked, async () => {
+        const series = named(await queryMetrics(asked), ['span_name']);
+        return series.length > 0 && series;
+      });
+      assert.ok(found.some((s) => s.startsWith('POST /books/create ')));
+      t.diagnostic(`${found.length}: ${found.slice(0, 3).join(' · ')}`);
+    });
+}
