@@ -6,6 +6,7 @@ const originOf = (name: string) => new URL(component(name).readyUrl!).origin;
 export const LOKI = originOf('loki');
 export const TEMPO = originOf('tempo');
 export const MIMIR = originOf('mimir');
+export const ALERTMANAGER = originOf('alertmanager');
 export const BOOKS = originOf('backend-example');
 export const GRAFANA = component('grafana').address!;
 
@@ -28,6 +29,11 @@ export interface Span {
   failed: boolean;
   attributes: Record<string, string | number | boolean>;
   service: string;
+}
+
+export interface Alert {
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
 }
 
 export interface Sample {
@@ -129,10 +135,18 @@ export async function queryNumber(promql: string): Promise<number | undefined> {
   return (await queryMetrics(promql))[0]?.value;
 }
 
-/** The exemplars of the last hour of a metric: each remembers one request's trace id. */
-export async function queryExemplars(
-  selector: string,
-): Promise<{ labels: Record<string, string>; value: number }[]> {
+/** Asks Alertmanager which alerts of this name are firing now; not those that another one holds back. */
+export async function queryAlerts(name: string): Promise<Alert[]> {
+  const url = new URL('/api/v2/alerts', ALERTMANAGER);
+  url.search = new URLSearchParams({
+    filter: `alertname="${name}"`,
+    inhibited: 'false',
+  }).toString();
+  return json<Alert[]>(url);
+}
+
+/** The exemplars of the last hour of a metric, oldest first: each remembers one request's trace id. */
+export async function queryExemplars(selector: string): Promise<Sample[]> {
   const url = new URL('/prometheus/api/v1/query_exemplars', MIMIR);
   const now = Date.now() / 1000;
   url.search = new URLSearchParams({
@@ -142,12 +156,17 @@ export async function queryExemplars(
   }).toString();
   const { data } = await json<{
     data: {
-      exemplars: { labels: Record<string, string>; value: string }[];
+      exemplars: {
+        labels: Record<string, string>;
+        value: string;
+        timestamp: number;
+      }[];
     }[];
   }>(url);
-  return data.flatMap(({ exemplars }) =>
-    exemplars.map(({ labels, value }) => ({ labels, value: Number(value) })),
-  );
+  return data
+    .flatMap(({ exemplars }) => exemplars)
+    .sort((a, b) => a.timestamp - b.timestamp)
+    .map(({ labels, value }) => ({ labels, value: Number(value) }));
 }
 
 /**

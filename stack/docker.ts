@@ -85,6 +85,13 @@ export async function composeUp(
 /** Stops and removes the containers; the volumes, and so the data, stay. */
 export const composeDown = () => compose('down');
 
+/** Runs a command of Compose whose output nobody has to read. */
+export async function composeCommand(...args: string[]): Promise<void> {
+  const { ok, output } = await docker('compose', ...args);
+  if (!ok)
+    throw new Error(`"docker compose ${args.join(' ')}" failed: ${output}`);
+}
+
 /** Prints the containers, their state and their ports. */
 export const composeStatus = () => compose('ps', '--all');
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { component } from './components.ts';
@@ -86,10 +86,39 @@ describe('writeNativeConfig', () => {
         'http://127.0.0.1:9009/prometheus',
         'http://127.0.0.1:3100',
         'http://127.0.0.1:3200',
+        'http://127.0.0.1:9093',
       ],
     );
     await assert.rejects(readFile(join(target, 'Dockerfile')), {
       code: 'ENOENT',
     });
+  });
+
+  it('takes the Slack webhook of the user, where there is one', async () => {
+    const target = temporaryFolder();
+    const write = async () => {
+      await writeNativeConfig(component('alertmanager'), target, '/data');
+      return readFile(join(target, 'slack-webhook-url'), 'utf8');
+    };
+    assert.equal(await write(), 'http://127.0.0.1:13133/\n');
+    assert.match(
+      await readFile(join(target, 'alertmanager.yml'), 'utf8'),
+      new RegExp(`api_url_file: ${target}/slack-webhook-url$`, 'm'),
+    );
+    process.env.SLACK_WEBHOOK_URL_FILE = join(target, 'own');
+    try {
+      await writeFile(process.env.SLACK_WEBHOOK_URL_FILE, 'https://own');
+      await writeNativeConfig(
+        component('alertmanager'),
+        join(target, 'config'),
+        '/data',
+      );
+      assert.equal(
+        await readFile(join(target, 'config/slack-webhook-url'), 'utf8'),
+        'https://own',
+      );
+    } finally {
+      delete process.env.SLACK_WEBHOOK_URL_FILE;
+    }
   });
 });

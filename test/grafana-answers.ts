@@ -19,7 +19,7 @@ import {
   labelValues,
   type Question,
 } from './grafana-questions.ts';
-import { eventually } from './signals.ts';
+import { eventually, logsOf, traceOf } from './signals.ts';
 
 // Every question that Grafana asks, put to the stores themselves: each must have an answer, with the
 // labels that its legend shows. Grafana itself is not needed for it.
@@ -100,8 +100,10 @@ export function itAnswersGrafana(
   run: () => { traces: Record<string, string>; hasTempo: boolean },
 ): void {
   const answered = (question: Question) => {
-    const { where, kind } = question;
+    const { where, kind, query } = question;
     it(`${where}: ${kind}`, async (t) => {
+      if (/\btempo_/.test(query) && !run().hasTempo)
+        return t.skip('the stand-in has no metrics of Tempo');
       const found = await ask(question);
       t.diagnostic(`${found.length}: ${found.slice(0, 3).join(' · ')}`);
     });
@@ -129,7 +131,10 @@ export function itAnswersGrafana(
       __tags: tags(toLogs),
       '__trace.traceId': traceId(),
     });
-    const lines = await queryLogs(query);
+    const lines = await eventually(query, async () => {
+      const found = await queryLogs(query);
+      return found.length >= 2 && found;
+    });
     assert.deepEqual(
       lines.map(({ line }) => line),
       ['book created', 'POST /books/create 201'],
@@ -139,13 +144,10 @@ export function itAnswersGrafana(
   it('log → trace: the trace of this line', async () => {
     const [field] = datasource('loki').derivedFields;
     assert.equal(field.matcherType, 'label');
-    const [line] = await queryLogs(
-      `{service_name="backend-example"} | trace_id="${traceId()}"`,
-    );
+    const [line] = await logsOf(traceId());
     const value = line!.labels[field.matcherRegex]!;
-    const spans = await queryTrace(
-      interpolate(field.url, { '__value.raw': value }),
-    );
+    const id = interpolate(field.url, { '__value.raw': value });
+    const spans = await traceOf(id, 4);
     assert.ok(spans.some(({ name }) => name === 'POST /books/create'));
   });
 

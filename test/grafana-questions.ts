@@ -47,8 +47,8 @@ export function interpolate(
   query: string,
   more: Record<string, string> = {},
 ): string {
-  return query.replace(/\$\{?([\w.]+)\}?/g, (text, name: string) => {
-    const value = { ...VARIABLES, ...more }[name];
+  return query.replace(/\$(?:\{([\w.]+)\}|(\w+))/g, (text, braced, bare) => {
+    const value = { ...VARIABLES, ...more }[(braced ?? bare) as string];
     if (value === undefined) throw new Error(`${text} is not known: ${query}`);
     return value;
   });

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, components, loadGenerator } from '../stack/components.ts';
+import { ROOT, components, loadGenerator, tools } from '../stack/components.ts';
+import { obtainBinary } from '../stack/binaries.ts';
 import { obtainBinaries } from '../stack/native.ts';
 import { runningNow } from '../stack/run-folder.ts';
 import { ProgressLine, fail } from '../stack/terminal.ts';
@@ -59,6 +60,12 @@ async function obtainPrograms(): Promise<void> {
     (name) => (text) => line.update(name, text),
     stop.signal,
   );
+  for (const tool of Object.values(tools))
+    await obtainBinary(
+      tool,
+      (text) => line.update(tool.title, text),
+      stop.signal,
+    );
   line.clear();
 }
 

@@ -9,6 +9,7 @@ import {
   logMetric,
   metric,
   metricWithExemplars,
+  onRightAxis,
   stackedGraph,
 } from './panels.ts';
 import {
@@ -207,20 +208,21 @@ export default dashboard(
           '{{v8js_heap_space_name}}',
         ),
       ),
-      graph(
-        {
-          title: 'Memory and processor of the process',
-          description:
-            'Resident memory, and on the right the share of the processors that it used.',
-          width: 12,
-        },
-        units.BytesIEC,
-        metric(own('process_memory_usage'), 'memory'),
-        metric(`sum(${own('process_cpu_utilization')})`, 'processor'),
-      ).overrideByName('processor', [
-        { id: 'unit', value: units.PercentUnit },
-        { id: 'custom.axisPlacement', value: 'right' },
-      ]),
+      onRightAxis(
+        'processor',
+        units.PercentUnit,
+        graph(
+          {
+            title: 'Memory and processor of the process',
+            description:
+              'Resident memory, and on the right the share of the processors that it used.',
+            width: 12,
+          },
+          units.BytesIEC,
+          metric(own('process_memory_usage'), 'memory'),
+          metric(`sum(${own('process_cpu_utilization')})`, 'processor'),
+        ),
+      ),
     ],
     'Host, as the service sees it (hostMetrics of nestjs-otel)': [
       stackedGraph(

@@ -120,6 +120,17 @@ export const graph = (about: About, unit: string, ...queries: Query[]) =>
         .sort(common.SortOrder.Descending),
     );
 
+/** Gives one series of a graph a unit of its own, on the right axis. */
+export const onRightAxis = (
+  legend: string,
+  unit: string,
+  panel: timeseries.PanelBuilder,
+) =>
+  panel.overrideByName(legend, [
+    { id: 'unit', value: unit },
+    { id: 'custom.axisPlacement', value: common.AxisPlacement.Right },
+  ]);
+
 /** Numbers over time, one on top of the other. */
 export const stackedGraph = (...args: Parameters<typeof graph>) =>
   graph(...args).stacking(

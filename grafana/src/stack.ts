@@ -5,6 +5,7 @@ import {
   graph,
   metric,
   metricNow,
+  onRightAxis,
   prose,
   stackedGraph,
   upOrDown,
@@ -186,18 +187,22 @@ export default dashboard(
         metric(rate('cortex_distributor_received_samples_total'), 'received'),
         metric(orZero(rate('cortex_discarded_samples_total')), 'lost'),
       ),
-      graph(
-        {
-          title: 'Active series',
-          description:
-            'Series in memory and how many there may be. If it grows with traffic, a label has too many values.',
-          width: 8,
-        },
-        units.Short,
-        metric('sum(cortex_ingester_memory_series)', 'series'),
-        metric(
-          'max(cortex_limits_defaults{limit_name="max_global_series_per_user"})',
-          'limit',
+      onRightAxis(
+        'of the limit',
+        units.PercentUnit,
+        graph(
+          {
+            title: 'Active series',
+            description:
+              'Series in memory, and on the right their share of what Mimir allows. If they grow with traffic, a label has too many values.',
+            width: 8,
+          },
+          units.Short,
+          metric('sum(cortex_ingester_memory_series)', 'series'),
+          metric(
+            'sum(cortex_ingester_memory_series) / max(cortex_ingester_local_limits{limit="max_global_series_per_user"})',
+            'of the limit',
+          ),
         ),
       ),
       graph(

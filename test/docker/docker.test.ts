@@ -217,6 +217,7 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
       loki: [at('LOKI_PORT', 3100)],
       tempo: [at('TEMPO_PORT', 3200)],
       mimir: [at('MIMIR_PORT', 9009)],
+      alertmanager: [at('ALERTMANAGER_PORT', 9093)],
       grafana: [at('GRAFANA_PORT', 3000)],
       postgres: [],
     });
@@ -340,7 +341,7 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
   it('docker compose down --volumes removes everything', async () => {
     const before = await volumes();
     await docker('compose', 'down', '--volumes');
-    assert.equal(before.length, 5);
+    assert.equal(before.length, 6);
     assert.deepEqual(await volumes(), []);
   });
 

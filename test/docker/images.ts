@@ -148,6 +148,27 @@ ENTRYPOINT ["k6"]`,
       },
     };
   },
+  // with a shell and wget, as the official one; nobody is Debian's number
+  'prom/alertmanager': async () => ({
+    dockerfile: `FROM ${imagesOf('mimir')[0]}
+COPY etc /etc
+COPY --chmod=755 alertmanager /bin/alertmanager
+COPY --chown=65534:65534 empty /etc/alertmanager
+COPY --chown=65534:65534 empty /alertmanager
+USER nobody
+EXPOSE 9093
+VOLUME /alertmanager
+WORKDIR /alertmanager
+ENTRYPOINT ["/bin/alertmanager"]
+CMD ["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertmanager"]`,
+    files: {
+      'etc/passwd':
+        'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n',
+      'etc/group': 'root:x:0:\nnobody:x:65534:\n',
+      'empty/.keep': '',
+      alertmanager: { from: await program('alertmanager') },
+    },
+  }),
 
   'grafana/tempo': async () => {
     if (process.env.TEMPO_BINARY)
@@ -237,7 +258,7 @@ exec httpd -f -p 3000 -h /www
 /** Every image that the stack is built from. */
 export const baseImages = (postgres: string): string[] => {
   const folders =
-    'backend-example otel-collector loki tempo mimir grafana load-generator';
+    'backend-example otel-collector loki tempo mimir alertmanager grafana load-generator';
   return [...new Set([postgres, ...folders.split(' ').flatMap(imagesOf)])];
 };
 

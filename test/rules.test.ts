@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { parse } from 'yaml';
+import { dashboards } from '../grafana/src/dashboards.ts';
+import { obtainBinary } from '../stack/binaries.ts';
+import { ROOT, tools } from '../stack/components.ts';
+
+// What can be checked of the alerts without data. That each fires for its cause is checked on the
+// running stack: alerting.test.ts.
+
+const MIMIR = 'mimir/rules/anonymous/alerts.yaml';
+const LOKI = 'loki/rules/fake/alerts.yaml';
+const ALERTMANAGER = 'alertmanager/alertmanager.yml';
+
+interface Rule {
+  alert: string;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+}
+
+const rulesOf = (file: string): Rule[] =>
+  (
+    parse(readFileSync(join(ROOT, file), 'utf8')) as {
+      groups: { rules: Rule[] }[];
+    }
+  ).groups.flatMap(({ rules }) => rules);
+const rules = [...rulesOf(MIMIR), ...rulesOf(LOKI)];
+
+/** Runs a tool in the repository's folder; it has to find nothing wrong. */
+async function run(name: keyof typeof tools, ...args: string[]): Promise<void> {
+  const { signal } = new AbortController();
+  const { file } = await obtainBinary(tools[name], () => {}, signal);
+  const { status, stdout, stderr } = spawnSync(file, args, {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  assert.equal(status, 0, stdout + stderr);
+}
+
+describe('the rules of Mimir', () => {
+  it('are valid', () =>
+    run('promtool', 'check', 'rules', MIMIR, 'mimir/rules/anonymous/slo.yaml'));
+
+  it('pass their unit tests', () =>
+    run('promtool', 'test', 'rules', 'test/mimir-rules.test.yaml'));
+
+  it('have a unit test each', () => {
+    const tests = readFileSync(
+      join(ROOT, 'test/mimir-rules.test.yaml'),
+      'utf8',
+    );
+    for (const { alert } of rulesOf(MIMIR)) {
+      assert.ok(tests.includes(`- name: ${alert} fires`), alert);
+      assert.ok(tests.includes(`alertname="${alert}"`), alert);
+    }
+  });
+});
+
+describe('each alert', () => {
+  const runbooks = readFileSync(join(ROOT, 'docs/runbooks.md'), 'utf8');
+  for (const { alert, labels, annotations } of rules)
+    it(`${alert} says how bad, what is wrong, what to do, and where to look`, () => {
+      assert.ok(['critical', 'warning'].includes(labels.severity!));
+      assert.match(annotations.summary!, /\{\{ \$value/);
+      assert.ok(annotations.description!.length > 40);
+      const [, uid, panel] =
+        /^http:\/\/localhost:3000\/d\/([\w-]+)\?viewPanel=panel-(\d+)$/.exec(
+          annotations.dashboard_url!,
+        )!;
+      const { panels } = dashboards.find((board) => board.uid === uid) as any;
+      const shown = panels.find(({ id }: any) => id === Number(panel));
+      assert.ok(shown && shown.type !== 'row', annotations.dashboard_url);
+      assert.equal(
+        annotations.runbook_url,
+        `docs/runbooks.md#${alert.toLowerCase()}`,
+      );
+      assert.match(runbooks, new RegExp(`^## ${alert}$`, 'm'));
+    });
+
+  it('has a section in the runbooks, and no section is left over', () =>
+    assert.deepEqual(
+      new Set([...runbooks.matchAll(/^## (\w+)$/gm)].map(([, name]) => name)),
+      new Set(rules.map(({ alert }) => alert)),
+    ));
+});
+
+describe('Alertmanager', () => {
+  it('accepts its config', () => run('amtool', 'check-config', ALERTMANAGER));
+
+  for (const [labels, receivers] of [
+    ['alertname=ServiceDown service_name=loki', 'local,slack'],
+    // that a way does not work is told on the other
+    ['alertname=NotificationsFailing integration=slack', 'local'],
+    ['alertname=NotificationsFailing integration=webhook', 'slack'],
+  ] as const)
+    it(`sends ${labels} to ${receivers}`, () =>
+      run(
+        'amtool',
+        'config',
+        'routes',
+        'test',
+        `--config.file=${ALERTMANAGER}`,
+        `--verify.receivers=${receivers}`,
+        ...labels.split(' '),
+      ));
+
+  it('holds back nothing but alerts that exist, for a cause that exists', () => {
+    const { inhibit_rules } = parse(
+      readFileSync(join(ROOT, ALERTMANAGER), 'utf8'),
+    ) as {
+      inhibit_rules: { source_matchers: string[]; target_matchers: string[] }[];
+    };
+    const names = inhibit_rules
+      .flatMap((rule) => [...rule.source_matchers, ...rule.target_matchers])
+      .flatMap((matcher) => matcher.split(/=~?/)[1]!.match(/\w+/g)!);
+    assert.ok(names.length > 4);
+    for (const name of names)
+      assert.ok(
+        rules.some(({ alert }) => alert === name),
+        name,
+      );
+  });
+});
