@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import {
+  LOKI,
+  TEMPO,
+  poll,
+  queryLogs,
+  queryMetrics,
+  type Sample,
+} from '../stack/backends.ts';
+import {
+  pages,
+  readPage,
+  sameLines,
+  sameText,
+  type Block,
+} from './docs-check.ts';
+import { command, run, start } from './native-stack.ts';
+
+// `npm run docs:check`: every page, its commands and its queries, on a new native stack.
+
+const read = pages().map((page) => ({ page, ...readPage(page) }));
+const blocks = read.flatMap((page) => page.blocks);
+
+describe('the pages', () => {
+  for (const { page, problems } of read)
+    it(`${page} says what the files say`, () =>
+      assert.deepEqual(problems, [], problems.join('\n')));
+
+  it('counts what was looked at', (t) => {
+    const total: Record<string, number> = {};
+    for (const { counts } of read)
+      for (const [what, n] of Object.entries(counts))
+        total[what] = (total[what] ?? 0) + n;
+    for (const what of Object.keys(total).toSorted())
+      t.diagnostic(`${String(total[what]).padStart(5)} ${what}`);
+    t.diagnostic(
+      `${String(blocks.length).padStart(5)} blocks in all, in ${read.length} pages`,
+    );
+  });
+});
+
+describe('the queries and commands of the pages', { concurrency: 1 }, () => {
+  let hasTempo: boolean;
+
+  // docs/queries.md gives the answers of a new stack after two tours.
+  before(async () => {
+    hasTempo = !(await start()).output.includes('Tempo stand-in');
+    for (const _ of [1, 2]) {
+      const { code, output } = await command('tour');
+      assert.equal(code, 0, output);
+    }
+  });
+  after(async () => {
+    await command('stop');
+  });
+
+  blocks.forEach((block, i) => {
+    if (block.kind !== 'query') return;
+    const expected = blocks[i + 1]!.text;
+    it(`${where(block)}: ${block.text}`, async (t) => {
+      if (block.needs === 'tempo' && !hasTempo)
+        return t.skip('only Tempo itself answers this');
+      let answer: string[] = [];
+      await poll(async () => {
+        answer = await ask(block.language, block.text);
+        return sameLines(expected, answer);
+      }, 30_000);
+      assert.ok(
+        sameLines(expected, answer),
+        `The page says:\n${expected}\nThe answer is:\n${answer.join('\n')}`,
+      );
+    });
+  });
+
+  blocks.forEach((block, i) => {
+    if (block.kind !== 'command') return;
+    const next = blocks[i + 1];
+    it(`${where(block)}: ${block.text}`, async () => {
+      const { code, output } = await run(
+        'bash',
+        '-euo',
+        'pipefail',
+        '-c',
+        block.text,
+      );
+      assert.equal(code, 0, output);
+      if (next?.kind === 'output' && next.reason === undefined)
+        assert.ok(
+          sameText(next.text, output),
+          `The page says:\n${next.text}\nThe output is:\n${output}`,
+        );
+    });
+  });
+});
+
+const where = ({ page, line }: Block) => `${page}:${line}`;
+
+/** The answer to a query as the pages write it: one line for each series, log line or trace. */
+async function ask(language: string, query: string): Promise<string[]> {
+  if (language === 'promql') return (await queryMetrics(query)).map(sampleLine);
+  if (language === 'traceql') {
+    const { traces } = await get<{
+      traces: { rootServiceName: string; rootTraceName: string }[];
+    }>(`${TEMPO}/api/search`, { q: query, limit: '100' });
+    return traces.map((t) => `${t.rootServiceName}  ${t.rootTraceName}`);
+  }
+  if (query.startsWith('{'))
+    return (await queryLogs(query)).map(
+      ({ line, labels }) => `${labels.detected_level}  ${line}`,
+    );
+  const { data } = await get<{
+    data: { result: { metric: Sample['labels']; value: [number, string] }[] };
+  }>(`${LOKI}/loki/api/v1/query`, { query });
+  return data.result.map(({ metric, value }) =>
+    sampleLine({ labels: metric, value: Number(value[1]) }),
+  );
+}
+
+function sampleLine({ labels, value }: Sample): string {
+  const pairs = Object.entries(labels).map(([k, v]) => `${k}="${v}"`);
+  return `{${pairs.toSorted().join(', ')}}  ${value}`;
+}
+
+async function get<T>(
+  address: string,
+  parameters: Record<string, string>,
+): Promise<T> {
+  const response = await fetch(`${address}?${new URLSearchParams(parameters)}`);
+  const text = await response.text();
+  assert.ok(response.ok, text);
+  return JSON.parse(text) as T;
+}
