@@ -155,7 +155,9 @@ describe('the queries and commands of the pages', { concurrency: 1 }, () => {
   );
 });
 
-const title = ({ page, line, text }: Block) => `${page}:${line}: ${text}`;
+function title({ page, line, text }: Block): string {
+  return `${page}:${line}: ${text}`;
+}
 
 /** Asks until the stores answer what the page says. */
 async function assertAnswer(
