@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -7,17 +7,23 @@ import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BOOKS, poll, queryAlerts, type LogLine } from '../stack/backends.ts';
+import {
+  BOOKS,
+  LOKI,
+  MIMIR,
+  poll,
+  queryAlerts,
+  type LogLine,
+} from '../stack/backends.ts';
 import { obtainBinary } from '../stack/binaries.ts';
 import { ROOT, component } from '../stack/components.ts';
 import { ManagedProcess, httpReady } from '../stack/processes.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { command, folder, start } from './native-stack.ts';
 
 // Every alert on the real Mimir, Loki, collector and Alertmanager, with the rules as they are shipped:
 // its cause, its notification in Loki and in Slack (a server here that answers as Slack does), its end.
 // The lessons are run as people run them; while one alert ends, the next cause is already there.
 
-const folder = temporaryFolder();
 process.env.STACK_FOLDER = folder; // read when these are loaded
 process.env.FAULTS_ENABLED = 'true';
 const { Traffic, notifications } = await import('../stack/faults.ts');
@@ -65,13 +71,12 @@ async function wait<T>(
   return answer;
 }
 
-/** Runs `node stack/<command>.ts` as npm would. */
-function command(...args: string[]) {
-  const child = spawn(
-    process.execPath,
-    [join(ROOT, 'stack', `${args[0]}.ts`), ...args.slice(1)],
-    { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+/** Begins a lesson. */
+function lesson(name: string) {
+  const child = spawn(process.execPath, [join(ROOT, 'stack/lesson.ts'), name], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text) => (output += text));
@@ -101,10 +106,10 @@ describe('alerts', { concurrency: 1 }, () => {
     slack = await receiver<SlackMessage>();
     writeFileSync(urlFile, `${slack.url}\n`);
     process.env.SLACK_WEBHOOK_URL_FILE = urlFile;
-    await command('start', '--native').succeeds();
+    await start();
   });
   after(async () => {
-    await command('stop').succeeds();
+    await command('stop');
     slack.close();
     console.log(`From cause to notification:\n${times.join('\n')}`);
   });
@@ -181,10 +186,25 @@ describe('alerts', { concurrency: 1 }, () => {
   const pidOf = async (name: string) =>
     (await runningNow())!.components.find((part) => part.name === name)!.pid;
 
-  let errorBurst: ReturnType<typeof command>;
-  let slowQuery: ReturnType<typeof command>;
-  let noisyLogs: ReturnType<typeof command>;
+  let errorBurst: ReturnType<typeof lesson>;
+  let slowQuery: ReturnType<typeof lesson>;
+  let noisyLogs: ReturnType<typeof lesson>;
   let cause: number;
+
+  it('Mimir and Loki evaluate the rules without an error', async () => {
+    const count: Record<string, number> = {};
+    for (const store of [MIMIR, LOKI])
+      await wait(`every rule of ${store}`, async () => {
+        const response = await fetch(`${store}/prometheus/api/v1/rules`);
+        const { data } = (await response.json()) as {
+          data: { groups: { rules: { health: string }[] }[] };
+        };
+        const rules = data.groups.flatMap((group) => group.rules);
+        count[store] = rules.length;
+        return rules.every(({ health }) => health === 'ok');
+      });
+    assert.deepEqual(count, { [MIMIR]: 34, [LOKI]: 3 });
+  });
 
   it('nothing fires while all is well', async () => {
     const traffic = new Traffic(10);
@@ -195,7 +215,7 @@ describe('alerts', { concurrency: 1 }, () => {
 
   it('failing requests, a scanner, and logs that Loki refuses', async () => {
     cause = Date.now();
-    errorBurst = command('lesson', 'error-burst');
+    errorBurst = lesson('error-burst');
     for (const path of '/.env /.git/config /wp-login.php /phpmyadmin/ /books/find/1%27%20OR%201=1 /books/find/..%2f..%2fetc /.aws/credentials'.split(
       ' ',
     ))
@@ -222,7 +242,7 @@ describe('alerts', { concurrency: 1 }, () => {
 
   it('slow SQL, a blocked event loop, and a store that does not answer', async () => {
     cause = Date.now();
-    slowQuery = command('lesson', 'slow-query');
+    slowQuery = lesson('slow-query');
     const tempo = await pidOf('tempo');
     process.kill(tempo, 'SIGSTOP');
     const blocking = setInterval(() => {
@@ -240,7 +260,7 @@ describe('alerts', { concurrency: 1 }, () => {
       clearInterval(blocking);
       process.kill(tempo, 'SIGCONT');
     }
-    assert.deepEqual((await told()).length, 8);
+    assert.equal((await told()).length, 8);
     await slowQuery.prints('4. Wait until');
   });
 
@@ -250,7 +270,7 @@ describe('alerts', { concurrency: 1 }, () => {
       join(configFolder('alertmanager'), 'slack-webhook-url'),
       'http://127.0.0.1:1/wrong',
     );
-    noisyLogs = command('lesson', 'noisy-logs');
+    noisyLogs = lesson('noisy-logs');
     await arrives(
       'NotificationsFailing',
       'alertmanager',
@@ -269,14 +289,19 @@ describe('alerts', { concurrency: 1 }, () => {
       inSlack('FIRING', 'NotificationsFailing', 'alertmanager'),
       undefined,
     );
-    assert.deepEqual((await told()).length, 10);
+    assert.equal((await told()).length, 10);
     await noisyLogs.prints('4. Wait until');
   });
 
   it('a database that does not answer', async () => {
     cause = Date.now();
-    const postgres = await pidOf('postgres');
-    process.kill(-postgres, 'SIGSTOP'); // with its workers
+    const postgres = String(await pidOf('postgres'));
+    // with its workers: each connection has one
+    const all = (signal: string) => {
+      spawnSync('pkill', [`-${signal}`, '-P', postgres]);
+      process.kill(Number(postgres), signal as NodeJS.Signals);
+    };
+    all('SIGSTOP');
     try {
       await arrives(
         'DatabaseUnreachable',
@@ -285,9 +310,9 @@ describe('alerts', { concurrency: 1 }, () => {
         /database_up is 0/,
       );
     } finally {
-      process.kill(-postgres, 'SIGCONT');
+      all('SIGCONT');
     }
-    assert.deepEqual((await told()).length, 11);
+    assert.equal((await told()).length, 11);
   });
 
   it('each of them has ended', async () => {
@@ -314,7 +339,7 @@ describe('alerts', { concurrency: 1 }, () => {
 
   it('a collector that stands still, told in Slack meanwhile and in Loki afterwards', async () => {
     cause = Date.now();
-    const output = await command('lesson', 'collector-down').succeeds();
+    const output = await lesson('collector-down').succeeds();
     assert.match(output, /^No telemetry arrives: /m);
     await arrives('NoTelemetry', 'otel-collector', cause, /for more than/);
     await resolves('NoTelemetry', 'otel-collector', cause);

@@ -71,6 +71,22 @@ describe('dashboards', () => {
     }
   });
 
+  it('have the panels that alerts link to', () => {
+    const links = ['mimir/rules/anonymous', 'loki/rules/fake']
+      .map((folder) => readFileSync(join(ROOT, folder, 'alerts.yaml'), 'utf8'))
+      .flatMap((text) => [
+        ...text.matchAll(
+          /dashboard_url: \S+\/d\/([\w-]+)\?viewPanel=panel-(\d+)$/gm,
+        ),
+      ]);
+    assert.ok(links.length > 10);
+    for (const [link, uid, id] of links) {
+      const board: any = dashboards.find((d) => d.uid === uid);
+      const panel = board?.panels.find((p: any) => p.id === Number(id));
+      assert.ok(panel?.targets, link);
+    }
+  });
+
   for (const { title, panels } of dashboards as any[]) {
     const shown = panels.filter(({ targets }: any) => targets);
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { it } from 'node:test';
+import { before, it } from 'node:test';
 import {
+  ALERTMANAGER,
   LOKI,
   MIMIR,
   queryExemplars,
@@ -83,6 +84,21 @@ const answers: Record<
 const exemplarLabel: string =
   datasource('mimir').exemplarTraceIdDestinations[0].name;
 
+/** An alert from outside, to the real Alertmanager, as a ruler would send it. */
+async function sendAlert(): Promise<void> {
+  const response = await fetch(`${ALERTMANAGER}/api/v2/alerts`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify([
+      {
+        labels: { alertname: 'Test', service_name: 'test', severity: 'info' },
+        annotations: { summary: 'Sent by the tests' },
+      },
+    ]),
+  });
+  assert.equal(response.status, 200, await response.text());
+}
+
 const ask = (question: Question): Promise<string[]> =>
   eventually(question.query || question.kind, async () => {
     const found = await answers[question.kind](
@@ -99,6 +115,9 @@ const ask = (question: Question): Promise<string[]> =>
 export function itAnswersGrafana(
   run: () => { traces: Record<string, string>; hasTempo: boolean },
 ): void {
+  // What Alertmanager tells is shown, too; it takes a moment, so this comes first.
+  before(() => sendAlert());
+
   const answered = (question: Question) => {
     const { where, kind, query } = question;
     it(`${where}: ${kind}`, async (t) => {
@@ -112,6 +131,30 @@ export function itAnswersGrafana(
   for (const link of dashboardLinks)
     if (link.url.startsWith('/explore'))
       exploreQuestions(link).forEach(answered);
+
+  // ---- what is 0 or empty as long as nothing goes wrong
+
+  it('a failed request shows in the errors', async () => {
+    const { query } = dashboardQuestions.find(
+      ({ where }) => where === 'Books service › Errors',
+    )!;
+    await eventually('an error ratio above 0', async () => {
+      const [ratio] = await queryMetrics(interpolate(query));
+      return ratio!.value > 0;
+    });
+  });
+
+  it('a failed request shows in the latest warnings and errors, with its trace', async () => {
+    const { query } = dashboardQuestions.find(
+      ({ where }) => where === 'Books service › Latest warnings and errors',
+    )!;
+    const failed = await eventually('an error', async () =>
+      (await queryLogs(interpolate(query))).find(
+        ({ labels }) => labels.detected_level === 'error',
+      ),
+    );
+    await traceOf(failed.labels.trace_id!, 1);
+  });
 
   // ---- correlations: the links between the data sources
 

@@ -73,6 +73,14 @@ export async function traffic(): Promise<Record<string, string>> {
   );
 }
 
+/** A request that ends with 500; needs a service with FAULTS_ENABLED. */
+export async function failure(): Promise<void> {
+  const { status } = await fetch(`${BOOKS}/books/find`, {
+    headers: { 'x-fault': 'errorRatio=1' },
+  });
+  assert.equal(status, 500);
+}
+
 /** The spans of a trace, once there are this many. */
 export const traceOf = (traceId: string, count: number): Promise<Span[]> =>
   eventually(`the ${count} spans of trace ${traceId}`, async () => {

@@ -19,6 +19,7 @@ import {
 import {
   assertTour,
   eventually,
+  failure,
   itSendsSignals,
   makeData,
   manyBooks,
@@ -130,6 +131,7 @@ describe('the native stack', { concurrency: 1 }, () => {
     assert.equal(stopped.code, 0, stopped.output);
     assert.match(stopped.output, /^Stopped: .*The data is kept\.$/m);
     assert.deepEqual(await leftOver(), []);
+    process.env.FAULTS_ENABLED = 'true'; // from here on: what is empty as long as nothing goes wrong
     await start();
 
     await stillThere();
@@ -148,6 +150,7 @@ describe('the native stack', { concurrency: 1 }, () => {
       flow = (async () => {
         while (!done.signal.aborted) {
           traces = await traffic();
+          await failure();
           await sleep(1_000);
         }
       })();

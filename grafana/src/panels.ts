@@ -19,6 +19,9 @@ const MIMIR: common.DataSourceRef = { type: 'prometheus', uid: 'mimir' };
 const LOKI: common.DataSourceRef = { type: 'loki', uid: 'loki' };
 const TEMPO: common.DataSourceRef = { type: 'tempo', uid: 'tempo' };
 
+/** What Alertmanager told, to Slack and, through the collector, to Loki. */
+export const NOTIFICATIONS = '{service_name="alertmanager"}';
+
 type Query = Builder<Dataquery & { datasource?: common.DataSourceRef }>;
 
 /** A PromQL query over the time range; `legend` names each series, with {{label}}s. */
@@ -217,6 +220,40 @@ export const serviceGraph = (about: About) =>
     new tempo.DataqueryBuilder().datasource(TEMPO).queryType('serviceMap'),
   ).height(9);
 
+/** The alerts of Mimir's and Loki's rules that fire or are about to. */
+export const alertList = ({
+  title,
+  description,
+  width,
+}: About): Builder<dashboards.Panel> => ({
+  // the SDK has no builder for this kind
+  build: () => ({
+    ...new dashboards.PanelBuilder()
+      .title(title)
+      .description(description)
+      .span(width)
+      .height(9)
+      .build(),
+    type: 'alertlist',
+    options: {
+      viewMode: 'list',
+      maxItems: 20,
+      sortOrder: 3, // by importance
+      stateFilter: { firing: true, pending: true, error: true },
+    },
+  }),
+});
+
+/** Alertmanager's notifications as lines across every graph. */
+const notificationMarks = new dashboards.AnnotationQueryBuilder()
+  .name('Notifications')
+  .datasource(LOKI)
+  .enable(true)
+  .iconColor('red')
+  .titleFormat('{{alertname}} {{status}}')
+  .textFormat('{{summary}}')
+  .target(new loki.DataqueryBuilder().refId('A').expr(NOTIFICATIONS));
+
 /** Prose, in Markdown. */
 export const prose = (
   markdown: string,
@@ -245,6 +282,7 @@ export function dashboard(
     .time({ from: 'now-15m', to: 'now' })
     .refresh('10s')
     .variables(variables)
+    .annotation(notificationMarks)
     .link(
       new dashboards.DashboardLinkBuilder('Dashboards')
         .type(dashboards.DashboardLinkType.Dashboards)

@@ -1,8 +1,12 @@
 import * as units from '@grafana/grafana-foundation-sdk/units';
 import {
+  NOTIFICATIONS,
+  alertList,
   bars,
   dashboard,
   graph,
+  logLines,
+  logList,
   metric,
   metricNow,
   onRightAxis,
@@ -249,6 +253,23 @@ export default dashboard(
           'max by (service) ({__name__=~"process_resident_memory_bytes|otelcol_process_memory_rss|process_memory_usage"})',
           '{{service}}',
         ),
+      ),
+    ],
+    Alerts: [
+      alertList({
+        title: 'Alerts',
+        description:
+          'Of the rules in mimir/rules and loki/rules. What to do about each is in docs/runbooks.md.',
+        width: 8,
+      }),
+      logList(
+        {
+          title: 'Notifications',
+          description:
+            'What Alertmanager sent, as it came back through the collector into Loki.',
+          width: 16,
+        },
+        logLines(NOTIFICATIONS),
       ),
     ],
   },

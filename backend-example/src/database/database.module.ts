@@ -30,6 +30,8 @@ function createPool(): Pool {
   exports: [Pool],
 })
 export class DatabaseModule implements OnModuleInit, OnApplicationShutdown {
+  private stopMeasuring = () => Promise.resolve();
+
   constructor(
     private readonly pool: Pool,
     private readonly metrics: MetricService,
@@ -37,11 +39,12 @@ export class DatabaseModule implements OnModuleInit, OnApplicationShutdown {
 
   async onModuleInit(): Promise<void> {
     await migrate(connectionConfig());
-    measureDatabaseUp(this.pool, this.metrics);
+    this.stopMeasuring = measureDatabaseUp(connectionConfig(), this.metrics);
   }
 
   // After the HTTP server has closed: the last requests still need the pool.
   async onApplicationShutdown(): Promise<void> {
+    await this.stopMeasuring();
     await this.pool.end();
   }
 }
