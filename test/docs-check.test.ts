@@ -118,8 +118,8 @@ describe('docs:check', () => {
       },
       'a port in prose': {
         right: 'The service listens on port 5555.',
-        wrong: 'The service listens on port 5556.',
-        says: /no component has port 5556/,
+        wrong: 'The service listens on port 5557.',
+        says: /no component has port 5557/,
       },
       'a port in code': {
         right: 'Send it to `otel-collector:4318`.',
@@ -150,6 +150,11 @@ describe('docs:check', () => {
         right: 'The image is `grafana/loki:3.7.8`.',
         wrong: 'The image is `grafana/loki:3.7.7`.',
         says: /3\.7\.7 is no version of ours/,
+      },
+      'a package with another version than ours': {
+        right: fence('sh own', 'npm install nestjs-pino@5.2.1'),
+        wrong: fence('sh own', 'npm install nestjs-pino@4.0.0'),
+        says: /nestjs-pino is 5\.2\.1, not 4\.0\.0/,
       },
       'a path in code': {
         right: 'See `loki-config.yaml` and `src/main.ts`.',

@@ -39,6 +39,7 @@ export interface Page {
   counts: Record<string, number>;
 }
 
+const VARIABLE = /\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g;
 const QUERY_LANGUAGES = ['promql', 'logql', 'traceql'];
 const MARKS = `Write one of these after its language: file=<path> for a quote, run or norun="<why>" for commands, answer below a query, output below a command that is run, output="<why it is not compared>", own or own=<file> in docs/own-service.md, layout.`;
 
@@ -70,13 +71,11 @@ export function readPage(page: string, text?: string): Page {
       names!.split(',').map((name) => name.trim()),
     ),
   );
-  const about = (
-    part: string,
-    found: Iterable<[string, string | undefined]>,
-  ) => {
-    for (const [what, wrong] of found) {
-      count(what);
-      if (wrong) problem(part, wrong);
+  const about = (part: string, facts: Iterable<Fact>) => {
+    for (const [what, wrong, name] of facts) {
+      const isElsewhere = wrong && name && elsewhere.has(name);
+      count(isElsewhere ? 'name: of another project' : what);
+      if (wrong && !isElsewhere) problem(part, wrong);
     }
   };
 
@@ -107,14 +106,15 @@ export function readPage(page: string, text?: string): Page {
           ),
         );
       if (marked.language === 'sh')
-        about(
-          token.raw,
-          [...commandFacts(marked.text), ...portFacts(marked.text)].concat(
-            [...marked.text.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g)].map(
-              ([name]) => variableFact(name),
-            ),
+        about(token.raw, [
+          // the scripts of a new application are not ours
+          ...(marked.kind === 'own service' ? [] : commandFacts(marked.text)),
+          ...portFacts(marked.text),
+          ...packageFacts(marked.text),
+          ...[...marked.text.matchAll(VARIABLE)].map(([name]) =>
+            variableFact(name),
           ),
-        );
+        ]);
     } else if (token.type === 'link' || token.type === 'image')
       about(token.raw, [linkFact(page, token.href as string, source)]);
     else if (token.type === 'html')
@@ -231,9 +231,9 @@ function findLines(
   return undefined;
 }
 
-// ---- facts: [what was looked at, what is wrong with it]
+// ---- facts: what was looked at, what is wrong with it, and its name
 
-type Fact = [string, string | undefined];
+type Fact = [what: string, wrong: string | undefined, name?: string];
 
 /** A cached value. */
 function once<T>(make: () => T): () => T {
@@ -338,7 +338,7 @@ function pathFact(page: string, name: string): Fact {
     existsSync(join(ROOT, path)) ||
     existsSync(join(ROOT, dirname(page), path)) ||
     files().some((file) => `/${file}/`.includes(`/${path}/`));
-  return ['name: path', there ? undefined : `there is no ${name}`];
+  return ['name: path', there ? undefined : `there is no ${name}`, name];
 }
 
 function variableFact(name: string): Fact {
@@ -348,6 +348,7 @@ function variableFact(name: string): Fact {
   return [
     'name: environment variable',
     known ? undefined : `nothing reads the variable ${name}`,
+    name,
   ];
 }
 
@@ -377,8 +378,27 @@ function portFacts(text: string): Fact[] {
     return [
       'name: port',
       ports().has(port) ? undefined : `no component has port ${port}`,
+      port,
     ];
   });
+}
+
+/** Packages with a version, as in npm install: those that we have, at our version. */
+function packageFacts(text: string): Fact[] {
+  const ours = Object.assign(
+    {},
+    ...['package.json', 'backend-example/package.json']
+      .map(json)
+      .map((p) => ({ ...p.dependencies, ...p.devDependencies })),
+  ) as Record<string, string>;
+  return [...text.matchAll(/(@?[\w/.-]+)@(\d+\.\d+\.\d+)/g)].map(
+    ([, name, version]) => [
+      'name: version',
+      ours[name!] === version
+        ? undefined
+        : `${name} is ${ours[name!] ?? 'no package of ours'}, not ${version}`,
+    ],
+  );
 }
 
 function versionFacts(text: string): Fact[] {
@@ -389,6 +409,7 @@ function versionFacts(text: string): Fact[] {
     facts.push([
       'name: version',
       versions().has(version!) ? undefined : `${version} is no version of ours`,
+      version,
     ]);
   for (const { title, version } of components) {
     const named = new RegExp(`\\b${title} v?(\\d+\\.\\d+(?:\\.\\d+)?)`, 'g');
@@ -414,7 +435,7 @@ function spanFacts(
     (all) => ENTITIES[all]!,
   );
   if (elsewhere.has(plain)) return [['name: of another project', undefined]];
-  if (/^npm /.test(plain)) return commandFacts(plain);
+  if (/^npm (?!install|pkg)/.test(plain)) return commandFacts(plain);
   const facts = [...portFacts(plain), ...versionFacts(plain)];
   if (/^\d{4,5}$/.test(plain)) facts.push(...portFacts(`:${plain}`));
   if (facts.length > 0 || sources().includes(plain)) {
@@ -422,7 +443,7 @@ function spanFacts(
     return facts;
   }
   for (const [word] of plain.matchAll(/[\w$@~.][\w$@.\/:-]*/g)) {
-    if (word.length < 3 || elsewhere.has(word)) continue;
+    if (word.length < 3) continue;
     if (/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/.test(word))
       facts.push(variableFact(word));
     else if (
@@ -437,6 +458,7 @@ function spanFacts(
         isGenerated(word)
           ? undefined
           : `nothing in the repository says ${word}`,
+        word,
       ]);
   }
   return facts;

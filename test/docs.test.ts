@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { ROOT } from '../stack/components.ts';
 import {
   LOKI,
   TEMPO,
@@ -16,6 +23,7 @@ import {
   type Block,
 } from './docs-check.ts';
 import { command, run, start } from './native-stack.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 // `npm run docs:check`: every page, its commands and its queries, on a new native stack.
 
@@ -56,27 +64,18 @@ describe('the queries and commands of the pages', { concurrency: 1 }, () => {
   });
 
   blocks.forEach((block, i) => {
-    if (block.kind !== 'query') return;
-    const expected = blocks[i + 1]!.text;
-    it(`${where(block)}: ${block.text}`, async (t) => {
-      if (block.needs === 'tempo' && !hasTempo)
-        return t.skip('only Tempo itself answers this');
-      let answer: string[] = [];
-      await poll(async () => {
-        answer = await ask(block.language, block.text);
-        return sameLines(expected, answer);
-      }, 30_000);
-      assert.ok(
-        sameLines(expected, answer),
-        `The page says:\n${expected}\nThe answer is:\n${answer.join('\n')}`,
-      );
-    });
+    if (block.kind === 'query' && block.needs !== 'own-service')
+      it(title(block), async (t) => {
+        if (block.needs === 'tempo' && !hasTempo)
+          return t.skip('only Tempo itself answers this');
+        await assertAnswer(block, blocks[i + 1]!.text);
+      });
   });
 
   blocks.forEach((block, i) => {
     if (block.kind !== 'command') return;
     const next = blocks[i + 1];
-    it(`${where(block)}: ${block.text}`, async () => {
+    it(title(block), async () => {
       const { code, output } = await run(
         'bash',
         '-euo',
@@ -92,9 +91,83 @@ describe('the queries and commands of the pages', { concurrency: 1 }, () => {
         );
     });
   });
+
+  describe(
+    'docs/own-service.md, done by the letter',
+    { concurrency: 1 },
+    () => {
+      const folder = temporaryFolder();
+      const app = join(folder, 'my-service');
+      const env = { ...process.env, LGTM_STACK: ROOT };
+      let service: ChildProcess | undefined;
+
+      /** Runs one of the chapter's commands in the new application. */
+      const sh = (command: string, cwd = app) =>
+        promisify(execFile)('bash', ['-euo', 'pipefail', '-c', command], {
+          cwd,
+          env,
+        });
+
+      // What `nest new my-service` runs once its questions are answered: npm, no observability, CJS.
+      before(() =>
+        sh(
+          `'${ROOT}/node_modules/.bin/schematics' @nestjs/schematics:application --name=my-service --type=cjs --language=ts --strict --no-observe --no-debug --no-dry-run --no-interactive`,
+          folder,
+        ),
+      );
+      after(() => service?.kill());
+
+      blocks.forEach((block, i) => {
+        if (block.kind === 'query' && block.needs === 'own-service')
+          it(title(block), () => assertAnswer(block, blocks[i + 1]!.text));
+        if (block.kind !== 'own service') return;
+        it(title(block), async () => {
+          if (block.language !== 'sh')
+            await writeFile(join(app, block.file!), `${block.text}\n`);
+          else if (block.file === 'start') {
+            service = spawn(
+              'bash',
+              ['-c', `${block.text.replace('node ', 'exec node ')}`],
+              {
+                cwd: app,
+                env,
+                stdio: ['ignore', 'pipe', 'inherit'],
+              },
+            );
+            for await (const line of createInterface({
+              input: service.stdout!,
+            }))
+              if (line.includes('successfully started')) break;
+            service.stdout!.resume();
+          } else await sh(block.text);
+        });
+      });
+
+      it('the service ends in order, and sends what it still has', async () => {
+        service!.kill('SIGTERM');
+        assert.deepEqual(await once(service!, 'exit'), [0, null]);
+      });
+    },
+  );
 });
 
-const where = ({ page, line }: Block) => `${page}:${line}`;
+const title = ({ page, line, text }: Block) => `${page}:${line}: ${text}`;
+
+/** Asks until the stores answer what the page says. */
+async function assertAnswer(
+  { language, text }: Block,
+  expected: string,
+): Promise<void> {
+  let answer: string[] = [];
+  await poll(async () => {
+    answer = await ask(language, text);
+    return sameLines(expected, answer);
+  }, 30_000);
+  assert.ok(
+    sameLines(expected, answer),
+    `The page says:\n${expected}\nThe answer is:\n${answer.join('\n')}`,
+  );
+}
 
 /** The answer to a query as the pages write it: one line for each series, log line or trace. */
 async function ask(language: string, query: string): Promise<string[]> {
