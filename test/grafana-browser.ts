@@ -116,7 +116,7 @@ export function itShowsInGrafana(
     });
     await page.getByTestId('data-testid Exemplar marker').last().hover();
     await page.getByText('View trace').first().click();
-    await page.getByText('BooksService.create').first().waitFor();
+    await page.getByText('Service & Operation').first().waitFor();
   });
 
   inGrafana('service graph → metrics is one click', async () => {
