@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { queryMetrics } from '../stack/backends.ts';
+import { BOOKS, queryMetrics } from '../stack/backends.ts';
 import { NotAvailableError, obtainBinary } from '../stack/binaries.ts';
-import { loadGenerator } from '../stack/components.ts';
-import { command, start } from './native-stack.ts';
+import { ROOT, loadGenerator } from '../stack/components.ts';
+import { command, folder, start } from './native-stack.ts';
 import { eventually } from './signals.ts';
 
-// What sends requests to a running stack: k6.
+// What sends requests to a running stack: k6 and the Postman collection.
+
+before(async () => void (await start()));
+after(() => command('stop'));
 
 /** The values of a counter, by these of its labels in one text. */
 async function counts(
@@ -23,19 +28,17 @@ async function counts(
   );
 }
 
-describe('npm run load', { concurrency: 1 }, async () => {
-  const stop = new AbortController().signal;
-  const k6 = await obtainBinary(loadGenerator, () => {}, stop).catch(
-    (error: unknown) => {
-      if (error instanceof NotAvailableError) return error;
-      throw error;
-    },
-  );
-  const skip = k6 instanceof Error && k6.message;
+const k6 = await obtainBinary(
+  loadGenerator,
+  () => {},
+  new AbortController().signal,
+).catch((error: unknown) => {
+  if (error instanceof NotAvailableError) return error;
+  throw error;
+});
+const skip = k6 instanceof Error && k6.message;
 
-  before(async () => void (await start()));
-  after(() => command('stop'));
-
+describe('npm run load', { concurrency: 1 }, () => {
   it(
     'its summary, its metrics and those of the service count the same requests',
     { skip },
@@ -137,5 +140,88 @@ describe('npm run load', { concurrency: 1 }, async () => {
     const duration = await command('load', '--duration=1');
     assert.equal(duration.code, 1);
     assert.match(duration.output, /^The duration is .*, not "1": /m);
+  });
+});
+
+describe('npm run postman', { concurrency: 1 }, () => {
+  interface Item {
+    name: string;
+    item?: Item[];
+    request?: { method: string; url: { path: string[] } };
+    response?: { code: number; body: string }[];
+  }
+  interface Report {
+    collection: Item;
+    run: {
+      stats: Record<'requests' | 'assertions', object>;
+      executions: {
+        item: { name: string };
+        response: { code: number; stream: { data: number[] } };
+      }[];
+    };
+  }
+  let report: Report;
+  const requestsOf = ({ item = [], ...self }: Item): Item[] =>
+    self.request ? [self] : item.flatMap(requestsOf);
+
+  before(() => {
+    const file = join(folder, 'newman.json');
+    spawnSync(
+      'npm',
+      [
+        ...'run postman -- --reporters=json --reporter-json-export'.split(' '),
+        file,
+      ],
+      { cwd: ROOT, stdio: 'inherit' },
+    );
+    report = JSON.parse(readFileSync(file, 'utf8')) as Report;
+  });
+
+  it('makes every request of the collection, and every assertion holds', () => {
+    const counts = { pending: 0, failed: 0 };
+    const { requests, assertions } = report.run.stats;
+    assert.deepEqual(
+      { requests, assertions },
+      {
+        requests: { total: 23, ...counts },
+        assertions: { total: 83, ...counts },
+      },
+    );
+    assert.equal(requestsOf(report.collection).length, 23);
+  });
+
+  it('calls every operation of the API', async () => {
+    const answer = await fetch(`${BOOKS}/api-json`);
+    const { paths } = (await answer.json()) as {
+      paths: Record<string, object>;
+    };
+    const operations = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const called = requestsOf(report.collection).map(
+      ({ request }) =>
+        `${request!.method} /${request!.url.path.join('/').replace(/:(\w+)/g, '{$1}')}`,
+    );
+    assert.ok(operations.length >= 7);
+    assert.deepEqual(
+      operations.filter((operation) => !called.includes(operation)),
+      [],
+    );
+  });
+
+  it('has an example for each request: what the service really answers, but for ids and dates', () => {
+    const neutral = (json: string) =>
+      json && (JSON.parse(json.replace(/\d+/g, '0')) as unknown);
+    const answers = report.run.executions.map(({ item, response }) => [
+      item.name,
+      response.code,
+      neutral(Buffer.from(response.stream.data).toString()),
+    ]);
+    const examples = requestsOf(report.collection).map(({ name, response }) => [
+      name,
+      response![0]!.code,
+      neutral(response![0]!.body),
+    ]);
+    assert.deepEqual(answers, examples);
   });
 });
