@@ -335,6 +335,7 @@ function anchors(text: string): string[] {
 function pathFact(page: string, name: string): Fact {
   const path = name.replace(/\/$/, '').replace(/^\.\//, '');
   const there =
+    isGenerated(path) ||
     existsSync(join(ROOT, path)) ||
     existsSync(join(ROOT, dirname(page), path)) ||
     files().some((file) => `/${file}/`.includes(`/${path}/`));
@@ -442,7 +443,8 @@ function spanFacts(
     if (facts.length === 0) facts.push(['name: said in a source', undefined]);
     return facts;
   }
-  for (const [word] of plain.matchAll(/[\w$@~.][\w$@.\/:-]*/g)) {
+  for (const [match] of plain.matchAll(/[\w$@~.][\w$@.\/:-]*/g)) {
+    const word = match.replace(/[.:]$/, '');
     if (word.length < 3) continue;
     if (/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/.test(word))
       facts.push(variableFact(word));
@@ -453,9 +455,7 @@ function spanFacts(
     else
       facts.push([
         'name: said in a source',
-        sources().includes(word.replace(/[.:]$/, '')) ||
-        isRoute(word) ||
-        isGenerated(word)
+        sources().includes(word) || isRoute(word) || isGenerated(word)
           ? undefined
           : `nothing in the repository says ${word}`,
         word,
@@ -476,9 +476,9 @@ const ENTITIES: Record<string, string> = {
 const isRoute = (word: string) =>
   sources().includes(word.replace(/\/\d+$/, '/:id'));
 
-/** A path below a folder that the runner makes: .stack/data or ~/.cache/lgtm-stack. */
+/** A path below a folder that is made here: .stack/data, dist/main.js or ~/.cache/lgtm-stack. */
 const isGenerated = (word: string) =>
-  /^(~\/)?\.\w+\//.test(word) &&
+  /^(~\/)?(\.\w+|dist)\//.test(word) &&
   word.split('/').every((part) => part === '~' || sources().includes(part));
 
 // ---- answers
@@ -492,7 +492,7 @@ export function sameText(expected: string, actual: string): boolean {
     .map((line) => (/^\s*…$/.test(line) ? '(?:.*\n)*?.*' : linePattern(line)))
     .join('\n');
   return new RegExp(`^${pattern}$`).test(
-    actual.trim().replace(/[ \t]+$/gm, ''),
+    actual.trim().replace(/[ \t\r]+$/gm, ''),
   );
 }
 

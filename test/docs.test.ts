@@ -98,7 +98,11 @@ describe('the queries and commands of the pages', { concurrency: 1 }, () => {
     () => {
       const folder = temporaryFolder();
       const app = join(folder, 'my-service');
-      const env = { ...process.env, LGTM_STACK: ROOT };
+      const env = {
+        ...process.env,
+        LGTM_STACK: ROOT,
+        npm_config_prefer_offline: 'true', // what is in npm's cache already need not be asked for
+      };
       let service: ChildProcess | undefined;
 
       /** Runs one of the chapter's commands in the new application. */
