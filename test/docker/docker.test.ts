@@ -353,7 +353,10 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
     const id = await eventually('its container', () =>
       docker('ps', '--quiet', ...filters),
     );
-    const [{ HostConfig }] = JSON.parse(await docker('inspect', id));
+    const [{ HostConfig, State }] = JSON.parse(await docker('inspect', id));
+    const status = await onHost('cat', `/proc/${State.Pid}/status`);
+    const { code, output } = await load; // before anything can fail, so that it is gone then
+
     const { ReadonlyRootfs, CapDrop, SecurityOpt, PidsLimit } = HostConfig;
     assert.deepEqual(
       { ReadonlyRootfs, CapDrop, SecurityOpt, PidsLimit },
@@ -365,15 +368,9 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
       },
     );
     assert.ok(HostConfig.Memory > 0 && HostConfig.NanoCpus === 1e9);
-    const status = await onHost(
-      'sh',
-      '-c',
-      `cat /proc/$(pgrep -x k6 | head -n 1)/status`,
-    );
     assert.match(status, /^Uid:\s+12345\s/m);
     assert.match(status, /^CapBnd:\s+0+$/m);
 
-    const { code, output } = await load;
     assert.equal(code, 0, output);
     const count = Number(/http_reqs\.+: (\d+) /.exec(output)?.[1]);
     assert.ok(count > 150 && count < 210, output);
