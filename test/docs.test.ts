@@ -155,7 +155,9 @@ describe('the queries and commands of the pages', { concurrency: 1 }, () => {
   );
 });
 
-const title = ({ page, line, text }: Block) => `${page}:${line}: ${text}`;
+function title({ page, line, text }: Block): string {
+  return `${page}:${line}: ${text}`;
+}
 
 /** Asks until the stores answer what the page says. */
 async function assertAnswer(
@@ -203,7 +205,9 @@ async function get<T>(
   address: string,
   parameters: Record<string, string>,
 ): Promise<T> {
-  const response = await fetch(`${address}?${new URLSearchParams(parameters)}`);
+  const response = await fetch(
+    `${address}?${new URLSearchParams(parameters).toString()}`,
+  );
   const text = await response.text();
   assert.ok(response.ok, text);
   return JSON.parse(text) as T;
