@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { component } from './components.ts';
+import { component, published } from './components.ts';
+import { httpReady, reasonOf } from './processes.ts';
 
 /** The addresses that are the same with Docker and without. */
 const originOf = (name: string) => new URL(component(name).readyUrl!).origin;
@@ -167,6 +168,54 @@ export async function queryExemplars(selector: string): Promise<Sample[]> {
     .flatMap(({ exemplars }) => exemplars)
     .sort((a, b) => a.timestamp - b.timestamp)
     .map(({ labels, value }) => ({ labels, value: Number(value) }));
+}
+
+const OTLP = {
+  logs: ['resourceLogs', 'scopeLogs', 'logRecords'],
+  traces: ['resourceSpans', 'scopeSpans', 'spans'],
+  metrics: ['resourceMetrics', 'scopeMetrics', 'metrics'],
+} as const;
+
+/**
+ * Sends records of a service to the collector, as OTLP/HTTP with JSON.
+ * @see https://opentelemetry.io/docs/specs/otlp/#otlphttp
+ * @throws Error saying that the collector does not answer or does not take them
+ */
+export async function sendOtlp(
+  signal: keyof typeof OTLP,
+  service: string,
+  records: object[],
+): Promise<void> {
+  const [resources, scopes, items] = OTLP[signal];
+  const attributes = [{ key: 'service.name', value: { stringValue: service } }];
+  const scope = { [items]: records };
+  const resource = { resource: { attributes }, [scopes]: [scope] };
+  const port = published('OTLP_HTTP_PORT', 4318);
+  const response = await fetch(`http://127.0.0.1:${port}/v1/${signal}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ [resources]: [resource] }),
+    signal: AbortSignal.timeout(3_000),
+  }).catch((error: unknown) => {
+    throw new Error(
+      `The collector does not answer on port ${port} (${reasonOf(error)})`,
+    );
+  });
+  if (!response.ok)
+    throw new Error(
+      `The collector answers ${signal} with ${response.status} ${await response.text()}`,
+    );
+}
+
+/** Why a component does not answer as it should; undefined when it does. */
+export async function whyDown(name: string): Promise<string | undefined> {
+  if (name !== 'otel-collector')
+    return httpReady(component(name).readyUrl!)(AbortSignal.timeout(3_000));
+  // With Docker the port of its health is not published: it is given nothing to do.
+  return sendOtlp('traces', 'nobody', []).then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
 }
 
 /**

@@ -95,6 +95,14 @@ export async function composeCommand(...args: string[]): Promise<void> {
 /** Prints the containers, their state and their ports. */
 export const composeStatus = () => compose('ps', '--all');
 
+/** True when at least one container of the stack runs. */
+export const composeRuns = async () =>
+  (await docker('compose', 'ps', '--quiet')).output !== '';
+
+/** The folder in which Docker keeps images and volumes. */
+export const dockerFolder = async () =>
+  (await docker('info', '--format', '{{.DockerRootDir}}')).output;
+
 /** Runs the load generator in a container until it ends; it gets LOAD_RATE and LOAD_DURATION. */
 export const composeLoad = () =>
   compose('run', '--rm', '--build', '--no-deps', loadGenerator.name);

@@ -185,10 +185,13 @@ export function reasonOf(error: unknown): string {
   return cause?.code ?? cause?.message ?? message;
 }
 
-/** True when something listens on this port of the loopback address. */
-export async function isListening(port: number): Promise<boolean> {
+/** True when something listens on this port of the loopback address, or of its like in IPv6. */
+export async function isListening(
+  port: number,
+  host: '127.0.0.1' | '::1' = '127.0.0.1',
+): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' });
+    const socket = connect({ port, host });
     const end = (answer: boolean) => {
       socket.destroy();
       resolve(answer);

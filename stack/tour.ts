@@ -8,12 +8,12 @@ import {
   queryLogs,
   queryNumber,
   queryTrace,
+  whyDown,
   type LogLine,
   type Span,
 } from './backends.ts';
 import { exploreUrl, type ExploreQuery } from '../grafana/src/explore-url.ts';
-import { httpReady, reasonOf } from './processes.ts';
-import { component, published, tempoStandIn } from './components.ts';
+import { component, tempoStandIn } from './components.ts';
 import { requireService } from './run-folder.ts';
 import { fail } from './terminal.ts';
 
@@ -44,9 +44,9 @@ try {
 
 async function tour(): Promise<void> {
   await requireService();
-  const grafana = (await isGrafanaThere())
-    ? 'in Grafana'
-    : 'in Grafana, which does not run here';
+  const grafana = (await whyDown('grafana'))
+    ? 'in Grafana, which does not run here'
+    : 'in Grafana';
   const link = (query: ExploreQuery) => `${GRAFANA}${exploreUrl(query)}`;
   const tempo = await tempoTitle();
 
@@ -171,11 +171,6 @@ function print(name: string, value: string, promql: string): void {
   );
 }
 
-async function isGrafanaThere(): Promise<boolean> {
-  const { readyUrl } = component('grafana');
-  return !(await httpReady(readyUrl!)(AbortSignal.timeout(3_000)));
-}
-
 /** "Tempo", or the name of what takes its place and says so in its metrics. */
 async function tempoTitle(): Promise<string> {
   const metrics = await fetch(`${TEMPO}/metrics`, {
@@ -191,26 +186,14 @@ async function tempoTitle(): Promise<string> {
 
 /** What did not arrive, and at which hop it was lost, as far as that can be seen from outside. */
 async function explain(missing: Missing[]): Promise<string> {
-  const port = published('OTLP_HTTP_PORT', 4318);
-  const collector = await fetch(`http://127.0.0.1:${port}/v1/traces`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: '{}',
-    signal: AbortSignal.timeout(3_000),
-  }).then(
-    () => undefined,
-    (error: unknown) =>
-      `The collector does not answer on port ${port} (${reasonOf(error)}).`,
-  );
   const lines = [...Map.groupBy(missing, ({ store }) => store)].map(
     async ([store, list]) => {
-      const { title, readyUrl } = component(store);
-      const down = await httpReady(readyUrl!)(AbortSignal.timeout(3_000));
+      const { title } = component(store);
       const why =
-        down ??
-        collector ??
+        (await whyDown(store)) ??
+        (await whyDown('otel-collector')) ??
         `The collector and ${title} both answer: see the logs of the service and of the collector.`;
-      return `${title} has no ${list.map(({ what }) => what).join(', no ')} of this request. ${why}`;
+      return `${title} has no ${list.map(({ what }) => what).join(', no ')} of this request. ${why.replace(/\.?$/, '.')}`;
     },
   );
   return `Not everything arrived within ${DEADLINE_MS / 1000} s.\n${(await Promise.all(lines)).join('\n')}`;

@@ -55,20 +55,20 @@ describe('versions', () => {
           assert.equal(gomod.split(' v')[1], version, gomod);
   });
 
-  it('of k6 is the same in its Dockerfile and its Go module', () =>
-    assert.match(
-      read('stack/go/k6/go.mod'),
-      new RegExp(
-        `^require go.k6.io/k6/v\\d+ v${versionOf('load-generator')}$`,
-        'm',
-      ),
-    ));
-
   it('of Alertmanager is the same in its Dockerfile and its Go module', () =>
     assert.match(
       read('stack/go/alertmanager/go.mod'),
       new RegExp(
         `^\\tgithub.com/prometheus/alertmanager ${versionOf('alertmanager')} // indirect$`,
+        'm',
+      ),
+    ));
+
+  it('of k6 is the same in its Dockerfile and its Go module', () =>
+    assert.match(
+      read('stack/go/k6/go.mod'),
+      new RegExp(
+        `^require go.k6.io/k6/v\\d+ v${versionOf('load-generator')}$`,
         'm',
       ),
     ));

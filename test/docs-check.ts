@@ -443,7 +443,7 @@ function spanFacts(
     if (facts.length === 0) facts.push(['name: said in a source', undefined]);
     return facts;
   }
-  for (const [match] of plain.matchAll(/[\w$@~.][\w$@.\/:-]*/g)) {
+  for (const [match] of plain.matchAll(/[\w$@~.][\w$@./:-]*/g)) {
     const word = match.replace(/[.:]$/, '');
     if (word.length < 3) continue;
     if (/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/.test(word))

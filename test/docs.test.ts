@@ -205,7 +205,9 @@ async function get<T>(
   address: string,
   parameters: Record<string, string>,
 ): Promise<T> {
-  const response = await fetch(`${address}?${new URLSearchParams(parameters)}`);
+  const response = await fetch(
+    `${address}?${new URLSearchParams(parameters).toString()}`,
+  );
   const text = await response.text();
   assert.ok(response.ok, text);
   return JSON.parse(text) as T;

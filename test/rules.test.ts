@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
@@ -42,7 +42,12 @@ async function run(name: keyof typeof tools, ...args: string[]): Promise<void> {
 
 describe('the rules of Mimir', () => {
   it('are valid', () =>
-    run('promtool', 'check', 'rules', MIMIR, 'mimir/rules/anonymous/slo.yaml'));
+    run(
+      'promtool',
+      'check',
+      'rules',
+      ...globSync('mimir/rules/anonymous/*.yaml', { cwd: ROOT }),
+    ));
 
   it('pass their unit tests', () =>
     run('promtool', 'test', 'rules', 'test/mimir-rules.test.yaml'));
@@ -95,6 +100,7 @@ describe('Alertmanager', () => {
     // that a way does not work is told on the other
     ['alertname=NotificationsFailing integration=slack', 'local'],
     ['alertname=NotificationsFailing integration=webhook', 'slack'],
+    ['alertname=DoctorCanary', 'local'],
   ] as const)
     it(`sends ${labels} to ${receivers}`, () =>
       run(

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, components, loadGenerator, tools } from '../stack/components.ts';
 import { obtainBinary } from '../stack/binaries.ts';
+import { ROOT, components, loadGenerator, tools } from '../stack/components.ts';
 import { obtainBinaries } from '../stack/native.ts';
 import { runningNow } from '../stack/run-folder.ts';
 import { ProgressLine, fail } from '../stack/terminal.ts';

@@ -129,25 +129,6 @@ CMD ["--config", "/etc/otelcol-contrib/config.yaml"]`,
     files: { 'otelcol-contrib': { from: await program('otel-collector') } },
   }),
 
-  'grafana/k6': async () => {
-    const [tools] = imagesOf('mimir'); // the official one is made from Alpine
-    return {
-      dockerfile: `FROM ${tools}
-COPY etc /etc
-COPY --chown=12345:12345 empty /home/k6
-COPY --chmod=755 k6 /usr/bin/k6
-USER 12345
-WORKDIR /home/k6
-ENTRYPOINT ["k6"]`,
-      files: {
-        'etc/passwd':
-          'root:x:0:0:root:/root:/bin/sh\nk6:x:12345:12345::/home/k6:/bin/sh\n',
-        'etc/group': 'root:x:0:\nk6:x:12345:\n',
-        'empty/.keep': '',
-        k6: { from: await program('load-generator') },
-      },
-    };
-  },
   // with a shell and wget, as the official one; nobody is Debian's number
   'prom/alertmanager': async () => ({
     dockerfile: `FROM ${imagesOf('mimir')[0]}
@@ -169,6 +150,25 @@ CMD ["--config.file=/etc/alertmanager/alertmanager.yml", "--storage.path=/alertm
       alertmanager: { from: await program('alertmanager') },
     },
   }),
+  'grafana/k6': async () => {
+    const [tools] = imagesOf('mimir'); // the official one is made from Alpine
+    return {
+      dockerfile: `FROM ${tools}
+COPY etc /etc
+COPY --chown=12345:12345 empty /home/k6
+COPY --chmod=755 k6 /usr/bin/k6
+USER 12345
+WORKDIR /home/k6
+ENTRYPOINT ["k6"]`,
+      files: {
+        'etc/passwd':
+          'root:x:0:0:root:/root:/bin/sh\nk6:x:12345:12345::/home/k6:/bin/sh\n',
+        'etc/group': 'root:x:0:\nk6:x:12345:\n',
+        'empty/.keep': '',
+        k6: { from: await program('load-generator') },
+      },
+    };
+  },
 
   'grafana/tempo': async () => {
     if (process.env.TEMPO_BINARY)
