@@ -115,42 +115,57 @@ describe('the queries and commands of the pages', { concurrency: 1 }, () => {
       // What `nest new my-service` runs once its questions are answered: npm, no observability, CJS.
       before(() =>
         sh(
-          `'${ROOT}/node_modules/.bin/schematics' @nestjs/schematics:application --name=my-service --type=cjs --language=ts --strict --no-observe --no-debug --no-dry-run --no-interactive`,
+          `'${ROOT}/node_modules/.bin/schematics' @nestjs/schematics:application --name=my-service --type=cjs --language=ts --strict --no-debug --no-dry-run --no-interactive`,
           folder,
         ),
       );
       after(() => service?.kill());
 
+      /** One step of the chapter; none is tried after one that failed. */
+      let failed = false;
+      function step(name: string, work: () => Promise<unknown>): void {
+        void it(name, { timeout: 180_000 }, async (t) => {
+          if (failed) return t.skip('a step before it failed');
+          failed = true;
+          await work();
+          failed = false;
+        });
+      }
+
+      async function startService(text: string): Promise<void> {
+        const exec = text.replace('node ', 'exec node '); // a signal then reaches node itself
+        service = spawn('bash', ['-c', exec], {
+          cwd: app,
+          env,
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        for await (const line of createInterface({ input: service.stdout! }))
+          if (line.includes('successfully started')) {
+            service.stdout!.resume();
+            return;
+          }
+        throw new Error('the new service ended before it was started');
+      }
+
       blocks.forEach((block, i) => {
         if (block.kind === 'query' && block.needs === 'own-service')
-          it(title(block), () => assertAnswer(block, blocks[i + 1]!.text));
-        if (block.kind !== 'own service') return;
-        it(title(block), async () => {
-          if (block.language !== 'sh')
-            await writeFile(join(app, block.file!), `${block.text}\n`);
-          else if (block.file === 'start') {
-            service = spawn(
-              'bash',
-              ['-c', `${block.text.replace('node ', 'exec node ')}`],
-              {
-                cwd: app,
-                env,
-                stdio: ['ignore', 'pipe', 'inherit'],
-              },
-            );
-            for await (const line of createInterface({
-              input: service.stdout!,
-            }))
-              if (line.includes('successfully started')) break;
-            service.stdout!.resume();
-          } else await sh(block.text);
-        });
+          step(title(block), () => assertAnswer(block, blocks[i + 1]!.text));
+        if (block.kind === 'own service')
+          step(title(block), async () => {
+            if (block.language !== 'sh')
+              await writeFile(join(app, block.file!), `${block.text}\n`);
+            else if (block.file === 'start') await startService(block.text);
+            else await sh(block.text);
+          });
       });
 
-      it('the service ends in order, and sends what it still has', async () => {
-        service!.kill('SIGTERM');
-        assert.deepEqual(await once(service!, 'exit'), [0, null]);
-      });
+      step(
+        'the service ends in order, and sends what it still has',
+        async () => {
+          service!.kill('SIGTERM');
+          assert.deepEqual(await once(service!, 'exit'), [0, null]);
+        },
+      );
     },
   );
 });
