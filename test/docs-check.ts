@@ -61,8 +61,12 @@ export function readPage(page: string, text?: string): Page {
   const counts: Record<string, number> = {};
   const count = (what: string) => (counts[what] = (counts[what] ?? 0) + 1);
   const lineOf = (part: string) => {
-    const at = source.indexOf(part.trim());
-    return source.slice(0, Math.max(at, 0)).split('\n').length;
+    // in a list a block is indented: then its second line finds it
+    const lines = part.trim().split('\n');
+    const at = [part.trim(), lines[1], lines[0]]
+      .map((text) => (text ? source.indexOf(text.trim()) : -1))
+      .find((found) => found >= 0);
+    return source.slice(0, at ?? 0).split('\n').length;
   };
   const problem = (part: string, what: string) =>
     problems.push(`${page}:${lineOf(part)}: ${what}`);
