@@ -53,8 +53,13 @@ const restart = (name: string) =>
 const log = (name: string) =>
   native ? `tail ${logFile(name)}` : `docker compose logs --tail=20 ${name}`;
 
-/** Milliseconds since 1970, so that every run has a number of its own, and a trace id. */
-const canary = { number: Date.now(), traceId: randomBytes(16).toString('hex') };
+/** Each run has a number of its own, milliseconds since 1970, and a trace id. */
+const canary = {
+  number: Date.now(),
+  /** Another one than in the runs of the last minute; it is a label, so there are few. */
+  slot: String(Math.floor(Date.now() / 5_000) % 16),
+  traceId: randomBytes(16).toString('hex'),
+};
 
 const hops: Record<string, Hop> = {
   Stack: { after: [], check: stack },
@@ -88,7 +93,9 @@ const hops: Record<string, Hop> = {
   ),
   'Collector → Mimir': arrives(
     'mimir',
-    async () => (await ask.queryNumber('doctor_canary')) === canary.number,
+    async () =>
+      (await ask.queryNumber(`doctor_canary{slot="${canary.slot}"}`)) ===
+      canary.number,
   ),
   'Books service → Collector': {
     after: [
@@ -306,7 +313,13 @@ async function versions(): Promise<string> {
 
 async function sendCanaries(): Promise<string> {
   const time = `${canary.number}000000`;
-  const attributes = [{ key: 'canary', value: { intValue: canary.number } }];
+  const slot = { key: 'slot', value: { stringValue: canary.slot } };
+  const number = { key: 'canary', value: { intValue: canary.number } };
+  const point = {
+    asDouble: canary.number,
+    timeUnixNano: time,
+    attributes: [slot],
+  };
   const span = {
     traceId: canary.traceId,
     spanId: randomBytes(8).toString('hex'),
@@ -315,18 +328,17 @@ async function sendCanaries(): Promise<string> {
   };
   const all = Promise.all([
     ask.sendOtlp('logs', 'doctor', [
-      { timeUnixNano: time, body: { stringValue: 'canary' }, attributes },
+      {
+        timeUnixNano: time,
+        body: { stringValue: 'canary' },
+        attributes: [slot, number],
+      },
     ]),
     ask.sendOtlp('traces', 'doctor', [
       { ...span, startTimeUnixNano: time, endTimeUnixNano: time },
     ]),
     ask.sendOtlp('metrics', 'doctor', [
-      {
-        name: 'doctor_canary',
-        gauge: {
-          dataPoints: [{ asDouble: canary.number, timeUnixNano: time }],
-        },
-      },
+      { name: 'doctor_canary', gauge: { dataPoints: [point] } },
     ]),
   ]);
   await answers(
