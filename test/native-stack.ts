@@ -17,26 +17,23 @@ export interface Outcome {
   output: string;
 }
 
-/** Runs `node stack/<name>.ts` as npm would, and answers what it printed. */
-export async function command(
-  name: string,
-  ...args: string[]
-): Promise<Outcome> {
-  const child = spawn(
-    process.execPath,
-    [join(ROOT, 'stack', `${name}.ts`), ...args],
-    {
-      cwd: ROOT,
-      env: { ...process.env, STACK_FOLDER: folder },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
+/** Runs a program in the repository's folder, as the commands of this stack, to its end. */
+export async function run(file: string, ...args: string[]): Promise<Outcome> {
+  const child = spawn(file, args, {
+    cwd: ROOT,
+    env: { ...process.env, STACK_FOLDER: folder },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text) => (output += text));
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, output };
 }
+
+/** Runs `node stack/<name>.ts` as npm would, and answers what it printed. */
+export const command = (name: string, ...args: string[]): Promise<Outcome> =>
+  run(process.execPath, join(ROOT, 'stack', `${name}.ts`), ...args);
 
 /** What the newest run says about itself. */
 export const record = (): RunRecord =>

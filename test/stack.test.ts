@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT, components } from '../stack/components.ts';
 import { commandLine } from '../stack/processes.ts';
 import { itAnswersGrafana } from './grafana-answers.ts';
+import { itShowsInGrafana } from './grafana-browser.ts';
 import {
   command,
   folder,
@@ -160,6 +161,7 @@ describe('the native stack', { concurrency: 1 }, () => {
       await flow;
     });
     itAnswersGrafana(() => ({ traces, hasTempo }));
+    itShowsInGrafana(() => ({ traces, hasGrafana }));
   });
 
   it('a thousand different books make no new series and no new streams', async () => {

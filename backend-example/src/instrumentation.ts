@@ -20,7 +20,6 @@ import {
   ATTR_SERVICE_VERSION,
 } from '@opentelemetry/semantic-conventions';
 import { version } from '../package.json';
-import { faultsPort } from './faults/faults.config';
 import { isQuietPath } from './quiet-paths';
 
 const { env } = process;
@@ -38,21 +37,25 @@ const logProcessor = new BatchLogRecordProcessor({
   scheduledDelayMillis: Number(env.OTEL_BLRP_SCHEDULE_DELAY ?? 1000),
 });
 
-// Served on http://localhost:8081/metrics, for a Prometheus-style scraper to pull.
-const metricReader = new PrometheusExporter(
-  {
-    // The library's default, localhost, is out of reach from another container.
-    host: env.OTEL_EXPORTER_PROMETHEUS_HOST ?? '0.0.0.0',
-    port: Number(env.OTEL_EXPORTER_PROMETHEUS_PORT ?? 8081),
-    withoutScopeInfo: true,
-    withResourceConstantLabels: /^service\.name$/,
-    // The port is opened right here, before the SDK looks at this variable.
-    preventServerStart: env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true',
-  },
-  (error) => {
-    if (error) console.error(`No metrics are served: ${error.message}`);
-  },
-);
+// Served on http://localhost:8081/metrics, for a Prometheus-style scraper to pull. When
+// OTEL_METRICS_EXPORTER is set the SDK follows it instead: "otlp" pushes them as well.
+const metricReader = env.OTEL_METRICS_EXPORTER
+  ? undefined
+  : new PrometheusExporter(
+      {
+        // The library's default, localhost, is out of reach from another container.
+        host: env.OTEL_EXPORTER_PROMETHEUS_HOST ?? '0.0.0.0',
+        port: Number(env.OTEL_EXPORTER_PROMETHEUS_PORT ?? 8081),
+        withoutScopeInfo: true,
+        withResourceConstantLabels: /^service\.name$/,
+        // The port is opened right here, before the SDK looks at this variable.
+        preventServerStart:
+          env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true',
+      },
+      (error) => {
+        if (error) console.error(`No metrics are served: ${error.message}`);
+      },
+    );
 
 /**
  * Traces and logs go out over OTLP/HTTP, metrics are scraped.
@@ -75,7 +78,7 @@ export const otelSDK = new NodeSDK({
   resourceDetectors: [envDetector, hostDetector],
   spanProcessors: [spanProcessor],
   logRecordProcessors: [logProcessor],
-  metricReaders: [metricReader],
+  metricReaders: metricReader && [metricReader],
   instrumentations: [
     getNodeAutoInstrumentations({
       // A span per file, lookup or socket says little and costs a lot.
@@ -87,8 +90,7 @@ export const otelSDK = new NodeSDK({
       // No span per middleware. The route is still written to the server span and metrics.
       '@opentelemetry/instrumentation-express': { ignoreLayers: [() => true] },
       '@opentelemetry/instrumentation-http': {
-        ignoreIncomingRequestHook: ({ url, socket }) =>
-          isQuietPath(url) || socket.localPort === faultsPort(),
+        ignoreIncomingRequestHook: (request) => isQuietPath(request.url),
         // Every answer names its trace: the thread to follow from Postman or curl into Grafana.
         responseHook: (span, response) => {
           const context = span.spanContext();

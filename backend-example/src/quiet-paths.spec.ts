@@ -1,10 +1,12 @@
 import { isQuietPath } from './quiet-paths';
 
 describe(isQuietPath.name, () => {
-  it.each([['/metrics'], ['/health/live'], ['/health/ready?verbose=1']])(
-    'is true for %s',
-    (url) => expect(isQuietPath(url)).toBe(true),
-  );
+  it.each([
+    ['/metrics'],
+    ['/faults'],
+    ['/health/live'],
+    ['/health/ready?verbose=1'],
+  ])('is true for %s', (url) => expect(isQuietPath(url)).toBe(true));
 
   it.each([
     ['/'],

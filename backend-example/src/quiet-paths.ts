@@ -1,10 +1,12 @@
 /**
- * Whether a request is a health probe or a metrics scrape. Those arrive every few seconds and
- * say nothing about users, so they are neither traced, nor measured, nor logged.
+ * Whether a request is a health probe, a metrics scrape or one that sets faults. They say nothing
+ * about users, so they are neither traced, nor measured, nor logged.
  *
  * @param url path with optional query, as in `IncomingMessage.url`
  */
 export function isQuietPath(url = '/'): boolean {
   const path = url.split('?', 1)[0];
-  return path === '/metrics' || path.startsWith('/health/');
+  return (
+    path === '/metrics' || path === '/faults' || path.startsWith('/health/')
+  );
 }

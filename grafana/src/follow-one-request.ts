@@ -51,7 +51,7 @@ export default dashboard(
   },
   {
     '': [
-      prose(HOW, 24, 6),
+      prose(HOW, 24, 5),
       upOrDown(
         {
           title: 'Service',
@@ -83,9 +83,8 @@ export default dashboard(
       ),
       number(
         {
-          title: '95 of 100 requests took less than',
-          description:
-            'The 95th percentile of the duration over the last minute.',
+          title: 'Duration, 95th percentile',
+          description: '95 of 100 requests of the last minute took less.',
           width: 5,
         },
         units.Seconds,
@@ -94,9 +93,9 @@ export default dashboard(
       ),
       number(
         {
-          title: 'Books created since the start',
+          title: 'Books created',
           description:
-            'The business metric books_created_total, which BooksService counts.',
+            'Since the service started: the business metric books_created_total, which BooksService counts.',
           width: 5,
         },
         units.Short,

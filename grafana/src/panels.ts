@@ -110,7 +110,7 @@ export const graph = (about: About, unit: string, ...queries: Query[]) =>
     .unit(unit)
     .axisSoftMin(0)
     .fillOpacity(10)
-    .showPoints(common.VisibilityMode.Never)
+    .showPoints(common.VisibilityMode.Auto)
     .legend(
       new common.VizLegendOptionsBuilder()
         .showLegend(true)
@@ -210,7 +210,11 @@ export const logList = (about: About, query: Query) =>
 
 /** Traces, newest first; each id opens its trace. */
 export const traceTable = (about: About, query: Query) =>
-  framed(new table.PanelBuilder(), about, query).height(9);
+  framed(new table.PanelBuilder(), about, query)
+    .height(9)
+    .overrideByName('Service', [{ id: 'custom.hidden', value: true }])
+    .overrideByName('Start time', [{ id: 'custom.width', value: 170 }])
+    .overrideByName('Duration', [{ id: 'custom.width', value: 90 }]);
 
 /** Who calls whom, drawn by Grafana from the traces_service_graph_* metrics. */
 export const serviceGraph = (about: About) =>
@@ -295,6 +299,9 @@ export function dashboard(
   }
   const built = builder.build();
   built.panels!.forEach((panel, index) => (panel.id = index + 1));
+  // The SDK hides links and annotations in a menu, where nobody looks for them.
+  for (const control of [...built.links!, ...built.annotations.list!])
+    delete control.placement;
   return built;
 }
 

@@ -90,7 +90,7 @@ export default dashboard(
     description: 'Objectives of the books service, error budget and burn rate',
   },
   {
-    '': [prose(HOW, 24, 4)],
+    '': [prose(HOW, 24, 3)],
     'Availability: requests that are not answered with 5xx': panels(
       'availability',
       'answered without a server error',

@@ -51,7 +51,7 @@ export default dashboard(
   },
   {
     '': [
-      prose(HOW, 24, 3),
+      prose(HOW, 24, 2),
       upOrDown(
         {
           title: 'Can be scraped',

@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
-import { LOKI, MIMIR, TEMPO, poll } from '../../stack/backends.ts';
+import {
+  LOKI,
+  MIMIR,
+  TEMPO,
+  poll,
+  queryMetrics,
+} from '../../stack/backends.ts';
 import {
   ROOT,
   component,
@@ -336,6 +342,42 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
     await stillThere();
     if (hasTempo) await traceOf(traces['POST /books/create 201']!, 4);
     else t.diagnostic('traces not checked: the stand-in keeps them in memory');
+  });
+
+  it('npm run load sends its traffic from a container that is locked up like the others', async () => {
+    const load = command('load', { LOAD_RATE: '20', LOAD_DURATION: '10s' });
+    const filters = ['project', 'service'].map(
+      (key) =>
+        `--filter=label=com.docker.compose.${key}=${key === 'project' ? PROJECT : 'load-generator'}`,
+    );
+    const id = await eventually('its container', () =>
+      docker('ps', '--quiet', ...filters),
+    );
+    const [{ HostConfig, State }] = JSON.parse(await docker('inspect', id));
+    const status = await onHost('cat', `/proc/${State.Pid}/status`);
+    const { code, output } = await load; // before anything can fail, so that it is gone then
+
+    const { ReadonlyRootfs, CapDrop, SecurityOpt, PidsLimit } = HostConfig;
+    assert.deepEqual(
+      { ReadonlyRootfs, CapDrop, SecurityOpt, PidsLimit },
+      {
+        ReadonlyRootfs: true,
+        CapDrop: ['ALL'],
+        SecurityOpt: ['no-new-privileges:true'],
+        PidsLimit: 512,
+      },
+    );
+    assert.ok(HostConfig.Memory > 0 && HostConfig.NanoCpus === 1e9);
+    assert.match(status, /^Uid:\s+12345\s/m);
+    assert.match(status, /^CapBnd:\s+0+$/m);
+
+    assert.equal(code, 0, output);
+    const count = Number(/http_reqs\.+: (\d+) /.exec(output)?.[1]);
+    assert.ok(count > 150 && count < 210, output);
+    await eventually('its requests in Mimir', async () => {
+      const [sum] = await queryMetrics('sum(k6_http_reqs_total)');
+      return sum?.value === count;
+    });
   });
 
   it('docker compose down --volumes removes everything', async () => {
