@@ -207,21 +207,24 @@ describe('alerts', { concurrency: 1 }, () => {
   it('while all is well, every rule is evaluated and nothing fires', async () => {
     const traffic = new Traffic(10);
     const count: Record<string, number> = {};
-    for (const store of [MIMIR, LOKI])
-      await wait(`every rule of ${store}`, async () => {
-        const response = await fetch(`${store}/prometheus/api/v1/rules`);
-        const { data } = (await response.json()) as {
-          data: { groups: { rules: { health: string }[] }[] };
-        };
-        const rules = data.groups.flatMap((group) => group.rules);
-        count[store] = rules.length;
-        return rules.every(({ health }) => health === 'ok');
-      });
+    try {
+      for (const store of [MIMIR, LOKI])
+        await wait(`every rule of ${store}`, async () => {
+          const response = await fetch(`${store}/prometheus/api/v1/rules`);
+          const { data } = (await response.json()) as {
+            data: { groups: { rules: { health: string }[] }[] };
+          };
+          const rules = data.groups.flatMap((group) => group.rules);
+          count[store] = rules.length;
+          return rules.every(({ health }) => health === 'ok');
+        });
+    } finally {
+      await traffic.stop();
+    }
     assert.deepEqual(count, {
       [MIMIR]: rulesIn('mimir/rules'),
       [LOKI]: rulesIn('loki/rules'),
     });
-    await traffic.stop();
     assert.deepEqual(await told(), []);
   });
 
