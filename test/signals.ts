@@ -73,12 +73,17 @@ export async function traffic(): Promise<Record<string, string>> {
   );
 }
 
-/** A request that ends with 500; needs a service with FAULTS_ENABLED. */
-export async function failure(): Promise<void> {
-  const { status } = await fetch(`${BOOKS}/books/find`, {
-    headers: { 'x-fault': 'errorRatio=1' },
-  });
-  assert.equal(status, 500);
+/** A request that ends with 500 and one that takes 50 ms; needs a service with FAULTS_ENABLED. */
+export async function faultyRequests(): Promise<void> {
+  for (const [fault, expected] of [
+    ['errorRatio=1', 500],
+    ['latencyMs=50', 200],
+  ] as const) {
+    const { status } = await fetch(`${BOOKS}/books/find`, {
+      headers: { 'x-fault': fault },
+    });
+    assert.equal(status, expected);
+  }
 }
 
 /** The spans of a trace, once there are this many. */

@@ -20,7 +20,7 @@ import {
 import {
   assertTour,
   eventually,
-  failure,
+  faultyRequests,
   itSendsSignals,
   makeData,
   manyBooks,
@@ -151,7 +151,7 @@ describe('the native stack', { concurrency: 1 }, () => {
       flow = (async () => {
         while (!done.signal.aborted) {
           traces = await traffic();
-          await failure();
+          await faultyRequests();
           await sleep(1_000);
         }
       })();
