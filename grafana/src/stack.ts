@@ -17,17 +17,37 @@ import {
 
 const HOW = `Telemetry goes from left to right: **the service** → **collector receives** → **collector sends** → **Loki, Tempo, Mimir store**. Find the first panel in that order that shows nothing: what is before it works, and the data stops there. *Lost* must stay at 0 everywhere.`;
 
-const rate = (counter: string, by = '') =>
-  `sum${by} (rate(${counter}[$__rate_interval]))`;
+const rate = (counter: string) => `sum (rate(${counter}[$__rate_interval]))`;
 
 /** 0 instead of nothing: Prometheus has no series of what never happened. */
 const orZero = (expr: string) => `${expr} or vector(0)`;
 
-/** 99 of 100 requests to the HTTP and gRPC servers of a component were faster. */
-const latency = (histogram: string, what: string) =>
-  metric(
-    `histogram_quantile(0.99, sum by (le, route) (rate(${histogram}_bucket{${what}}[$__rate_interval])))`,
-    '{{route}}',
+/** What a store took per second, and what of it was lost. */
+const ingest = (title: string, received: string, discarded: string) =>
+  graph(
+    {
+      title,
+      description: 'Per second, and how many of them were discarded.',
+      width: 8,
+    },
+    units.CountsPerSecond,
+    metric(rate(received), 'received'),
+    metric(orZero(rate(discarded)), 'lost'),
+  );
+
+/** 99 of 100 requests over HTTP to these routes of a store were faster. */
+const latency = (store: string, histogram: string, routes: string) =>
+  graph(
+    {
+      title: 'Latency, 99th percentile',
+      description: `Of what ${store} is asked over HTTP, by route.`,
+      width: 8,
+    },
+    units.Seconds,
+    metric(
+      `histogram_quantile(0.99, sum by (le, route) (rate(${histogram}_bucket{route=~"${routes}"}[$__rate_interval])))`,
+      '{{route}}',
+    ),
   );
 
 const SIGNALS = {
@@ -116,15 +136,10 @@ export default dashboard(
       ).max(1),
     ],
     Loki: [
-      graph(
-        {
-          title: 'Lines received',
-          description: 'Per second, and how many of them were discarded.',
-          width: 8,
-        },
-        units.CountsPerSecond,
-        metric(rate('loki_distributor_lines_received_total'), 'received'),
-        metric(orZero(rate('loki_discarded_samples_total')), 'lost'),
+      ingest(
+        'Lines received',
+        'loki_distributor_lines_received_total',
+        'loki_discarded_samples_total',
       ),
       graph(
         {
@@ -136,29 +151,17 @@ export default dashboard(
         units.Short,
         metric('sum(loki_ingester_memory_streams)', 'streams'),
       ),
-      graph(
-        {
-          title: 'Latency, 99th percentile',
-          description: 'Of what Loki is asked over HTTP, by route.',
-          width: 8,
-        },
-        units.Seconds,
-        latency(
-          'loki_request_duration_seconds',
-          'route=~"otlp_v1_logs|loki_api_v1_query_range|loki_api_v1_query"',
-        ),
+      latency(
+        'Loki',
+        'loki_request_duration_seconds',
+        'otlp_v1_logs|loki_api_v1_query_range|loki_api_v1_query',
       ),
     ],
     Tempo: [
-      graph(
-        {
-          title: 'Spans received',
-          description: 'Per second, and how many of them were discarded.',
-          width: 8,
-        },
-        units.CountsPerSecond,
-        metric(rate('tempo_distributor_spans_received_total'), 'received'),
-        metric(orZero(rate('tempo_discarded_spans_total')), 'lost'),
+      ingest(
+        'Spans received',
+        'tempo_distributor_spans_received_total',
+        'tempo_discarded_spans_total',
       ),
       graph(
         {
@@ -170,26 +173,13 @@ export default dashboard(
         units.Short,
         metric('sum(tempo_live_store_live_traces)', 'traces'),
       ),
-      graph(
-        {
-          title: 'Latency, 99th percentile',
-          description: 'Of what Tempo is asked over HTTP, by route.',
-          width: 8,
-        },
-        units.Seconds,
-        latency('tempo_request_duration_seconds', 'route=~"api_.*"'),
-      ),
+      latency('Tempo', 'tempo_request_duration_seconds', 'api_.*'),
     ],
     Mimir: [
-      graph(
-        {
-          title: 'Samples received',
-          description: 'Per second, and how many of them were discarded.',
-          width: 8,
-        },
-        units.CountsPerSecond,
-        metric(rate('cortex_distributor_received_samples_total'), 'received'),
-        metric(orZero(rate('cortex_discarded_samples_total')), 'lost'),
+      ingest(
+        'Samples received',
+        'cortex_distributor_received_samples_total',
+        'cortex_discarded_samples_total',
       ),
       onRightAxis(
         'of the limit',
@@ -209,17 +199,10 @@ export default dashboard(
           ),
         ),
       ),
-      graph(
-        {
-          title: 'Latency, 99th percentile',
-          description: 'Of what Mimir is asked over HTTP, by route.',
-          width: 8,
-        },
-        units.Seconds,
-        latency(
-          'cortex_request_duration_seconds',
-          'route=~"api_v1_push|prometheus_api_v1_query_range|prometheus_api_v1_query"',
-        ),
+      latency(
+        'Mimir',
+        'cortex_request_duration_seconds',
+        'api_v1_push|prometheus_api_v1_query_range|prometheus_api_v1_query',
       ),
     ],
     'Every component': [
