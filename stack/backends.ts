@@ -177,8 +177,28 @@ const OTLP = {
 } as const;
 
 /**
- * Sends records of a service to the collector, as OTLP/HTTP with JSON.
+ * A request that hands over records of a service, as OTLP/HTTP with JSON.
  * @see https://opentelemetry.io/docs/specs/otlp/#otlphttp
+ */
+export function otlpRequest(
+  signal: keyof typeof OTLP,
+  service: string,
+  records: object[],
+): RequestInit {
+  const [resources, scopes, items] = OTLP[signal];
+  const attributes = [{ key: 'service.name', value: { stringValue: service } }];
+  const scope = { [items]: records };
+  const resource = { resource: { attributes }, [scopes]: [scope] };
+  return {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ [resources]: [resource] }),
+    signal: AbortSignal.timeout(3_000),
+  };
+}
+
+/**
+ * Sends records of a service to the collector.
  * @throws Error saying that the collector does not answer or does not take them
  */
 export async function sendOtlp(
@@ -186,17 +206,11 @@ export async function sendOtlp(
   service: string,
   records: object[],
 ): Promise<void> {
-  const [resources, scopes, items] = OTLP[signal];
-  const attributes = [{ key: 'service.name', value: { stringValue: service } }];
-  const scope = { [items]: records };
-  const resource = { resource: { attributes }, [scopes]: [scope] };
   const port = published('OTLP_HTTP_PORT', 4318);
-  const response = await fetch(`http://127.0.0.1:${port}/v1/${signal}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ [resources]: [resource] }),
-    signal: AbortSignal.timeout(3_000),
-  }).catch((error: unknown) => {
+  const response = await fetch(
+    `http://127.0.0.1:${port}/v1/${signal}`,
+    otlpRequest(signal, service, records),
+  ).catch((error: unknown) => {
     throw new Error(
       `The collector does not answer on port ${port} (${reasonOf(error)})`,
     );

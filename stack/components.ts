@@ -116,26 +116,31 @@ const postgres: Component = {
   args: () => [],
 };
 
+const lokiRelease = `https://github.com/grafana/loki/releases/download/v${versionOf('loki')}`;
+
+/** A program of Loki's release: the server, or lokitool. */
+const lokiBinary = (program: string, variable: string): BinarySource => ({
+  program,
+  variable,
+  release: {
+    url: `${lokiRelease}/${program}-${os}-${arch}.zip`,
+    checksumUrl: `${lokiRelease}/SHA256SUMS`,
+    path: `${program}-${os}-${arch}`,
+  },
+  goModule: {
+    folder: 'loki',
+    package: `github.com/grafana/loki/v3/cmd/${program}`,
+    versionVariable: 'github.com/grafana/loki/v3/pkg/util/build.Version',
+  },
+});
+
 const loki: Component = {
   name: 'loki',
   title: 'Loki',
   version: versionOf('loki'),
   ports: identity(3100, 9095),
   readyUrl: `http://127.0.0.1:${published('LOKI_PORT', 3100)}/ready`,
-  binary: {
-    program: 'loki',
-    variable: 'LOKI_BINARY',
-    release: {
-      url: `https://github.com/grafana/loki/releases/download/v${versionOf('loki')}/loki-${os}-${arch}.zip`,
-      checksumUrl: `https://github.com/grafana/loki/releases/download/v${versionOf('loki')}/SHA256SUMS`,
-      path: `loki-${os}-${arch}`,
-    },
-    goModule: {
-      folder: 'loki',
-      package: 'github.com/grafana/loki/v3/cmd/loki',
-      versionVariable: 'github.com/grafana/loki/v3/pkg/util/build.Version',
-    },
-  },
+  binary: lokiBinary('loki', 'LOKI_BINARY'),
   folders: { '/etc/loki': 'config', '/loki': 'data' },
   args: ({ config }) => [`-config.file=${config}/loki-config.yaml`],
 };
@@ -177,25 +182,31 @@ export const tempoStandIn: Component = {
   ],
 };
 
+/** A program of Mimir's release: the server, or mimirtool. */
+const mimirBinary = (program: string, variable: string): BinarySource => {
+  const url = `https://github.com/grafana/mimir/releases/download/mimir-${versionOf('mimir')}/${program}-${os}-${arch}`;
+  return {
+    program,
+    variable,
+    release: {
+      url,
+      checksumUrl: `${url}-sha-256`,
+      path: `${program}-${os}-${arch}`,
+    },
+    goModule: {
+      folder: 'mimir',
+      package: `github.com/grafana/mimir/cmd/${program}`,
+    },
+  };
+};
+
 const mimir: Component = {
   name: 'mimir',
   title: 'Mimir',
   version: versionOf('mimir'),
   ports: identity(9009, 9096, 7946),
   readyUrl: `http://127.0.0.1:${published('MIMIR_PORT', 9009)}/ready`,
-  binary: {
-    program: 'mimir',
-    variable: 'MIMIR_BINARY',
-    release: {
-      url: `https://github.com/grafana/mimir/releases/download/mimir-${versionOf('mimir')}/mimir-${os}-${arch}`,
-      checksumUrl: `https://github.com/grafana/mimir/releases/download/mimir-${versionOf('mimir')}/mimir-${os}-${arch}-sha-256`,
-      path: `mimir-${os}-${arch}`,
-    },
-    goModule: {
-      folder: 'mimir',
-      package: 'github.com/grafana/mimir/cmd/mimir',
-    },
-  },
+  binary: mimirBinary('mimir', 'MIMIR_BINARY'),
   folders: { '/etc/mimir': 'config', '/data': 'data' },
   args: ({ config }) => [`-config.file=${config}/mimir-config.yaml`],
 };
@@ -376,11 +387,24 @@ export const components: Component[] = [
 ];
 
 /** Programs that only the tests use: they check rules and configs. */
-export const tools: Record<'amtool' | 'promtool', Program> = {
+export const tools: Record<
+  'amtool' | 'lokitool' | 'mimirtool' | 'promtool',
+  Program
+> = {
   amtool: {
     title: 'amtool',
     version: alertmanagerVersion,
     binary: alertmanagerBinary('amtool', 'AMTOOL_BINARY'),
+  },
+  lokitool: {
+    title: 'lokitool',
+    version: versionOf('loki'),
+    binary: lokiBinary('lokitool', 'LOKITOOL_BINARY'),
+  },
+  mimirtool: {
+    title: 'mimirtool',
+    version: versionOf('mimir'),
+    binary: mimirBinary('mimirtool', 'MIMIRTOOL_BINARY'),
   },
   // Of the Prometheus that Mimir is made with: it runs rules with the same PromQL.
   promtool: {

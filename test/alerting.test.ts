@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
@@ -10,18 +9,17 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
 import {
+  ALERTMANAGER,
   BOOKS,
   LOKI,
   MIMIR,
   poll,
   queryAlerts,
+  sendOtlp,
   type LogLine,
 } from '../stack/backends.ts';
-import { obtainBinary } from '../stack/binaries.ts';
-import { ROOT, component } from '../stack/components.ts';
-import { writeNativeConfig } from '../stack/native-config.ts';
-import { ManagedProcess, httpReady } from '../stack/processes.ts';
-import { command, folder, start } from './native-stack.ts';
+import { ROOT } from '../stack/components.ts';
+import { command, folder, start, startAlone } from './native-stack.ts';
 
 // Every alert on the real Mimir, Loki, collector and Alertmanager, with the rules as they are shipped:
 // its cause, its notification in Loki and in Slack (a server here that answers as Slack does), its end.
@@ -30,8 +28,7 @@ import { command, folder, start } from './native-stack.ts';
 process.env.STACK_FOLDER = folder; // read when these are loaded
 process.env.FAULTS_ENABLED = 'true';
 const { Traffic, notifications } = await import('../stack/faults.ts');
-const { configFolder, dataFolder, runningNow } =
-  await import('../stack/run-folder.ts');
+const { configFolder, runningNow } = await import('../stack/run-folder.ts');
 
 interface SlackMessage {
   attachments: {
@@ -235,9 +232,14 @@ describe('alerts', { concurrency: 1 }, () => {
       ' ',
     ))
       await fetch(BOOKS + path);
+    const yearAgo = BigInt(Date.now() - 365 * 86_400_000) * 1_000_000n;
+    const fromWrongClock = {
+      timeUnixNano: `${yearAgo}`,
+      body: { stringValue: 'from a wrong clock' },
+    };
     // twice: a counter is seen to grow from its second value on
     for (let i = 0; i < 2; i++) {
-      await sendOldLog();
+      await sendOtlp('logs', 'clock', [fromWrongClock]);
       await sleep(17_000);
     }
     await Promise.all([
@@ -308,25 +310,51 @@ describe('alerts', { concurrency: 1 }, () => {
     await noisyLogs.prints('4. Wait until');
   });
 
-  it('a database that does not answer', async () => {
+  it("a database that does not answer, and a wrong address of the collector's webhook", async () => {
     cause = Date.now();
+    const config = join(configFolder('alertmanager'), 'alertmanager.yml');
+    const shipped = readFileSync(config, 'utf8');
+    const wrong = shipped.replace(':8088/alertmanager', ':8088/wrong');
+    assert.notEqual(wrong, shipped);
+    const configure = async (text: string) => {
+      writeFileSync(config, text);
+      const reload = await fetch(`${ALERTMANAGER}/-/reload`, {
+        method: 'POST',
+      });
+      assert.equal(reload.status, 200);
+    };
+    const service = 'backend-example';
+    const database = (only: 'loki' | 'slack') =>
+      arrives('DatabaseUnreachable', service, cause, /database_up is 0/, only);
     const postgres = String(await pidOf('postgres'));
     // with its workers: each connection has one
     const all = (signal: string) => {
       spawnSync('pkill', [`-${signal}`, '-P', postgres]);
       process.kill(Number(postgres), signal as NodeJS.Signals);
     };
+    await configure(wrong);
     all('SIGSTOP');
     try {
+      await database('slack');
       await arrives(
-        'DatabaseUnreachable',
-        'backend-example',
+        'NotificationsFailing',
+        'alertmanager',
         cause,
-        /database_up is 0/,
+        /to webhook within/,
+        'slack',
       );
+      await configure(shipped);
+      // What did not arrive is sent again.
+      await database('loki');
     } finally {
       all('SIGCONT');
     }
+    for (const { labels } of await notifications(
+      'NotificationsFailing',
+      began,
+      'firing',
+    ))
+      assert.match(labels.summary!, /to slack within/);
     assert.equal((await told()).length, 11);
   });
 
@@ -349,6 +377,11 @@ describe('alerts', { concurrency: 1 }, () => {
       resolves('CollectorQueueing', 'otel-collector', began),
       resolves('ServiceDown', 'tempo', began),
       resolves('NotificationsFailing', 'alertmanager', began, 'loki'),
+      wait('the end of NotificationsFailing in Slack', () =>
+        Promise.resolve(
+          inSlack('RESOLVED', 'NotificationsFailing', 'alertmanager'),
+        ),
+      ),
     ]);
   });
 
@@ -359,36 +392,6 @@ describe('alerts', { concurrency: 1 }, () => {
     await arrives('NoTelemetry', 'otel-collector', cause, /for more than/);
     await resolves('NoTelemetry', 'otel-collector', cause);
   });
-
-  async function sendOldLog(): Promise<void> {
-    const yearAgo = BigInt(Date.now() - 365 * 86_400_000) * 1_000_000n;
-    const response = await fetch('http://127.0.0.1:4318/v1/logs', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({
-        resourceLogs: [
-          {
-            resource: {
-              attributes: [
-                { key: 'service.name', value: { stringValue: 'clock' } },
-              ],
-            },
-            scopeLogs: [
-              {
-                logRecords: [
-                  {
-                    timeUnixNano: `${yearAgo}`,
-                    body: { stringValue: 'from a wrong clock' },
-                  },
-                ],
-              },
-            ],
-          },
-        ],
-      }),
-    });
-    assert.equal(response.status, 200);
-  }
 });
 
 describe('Alertmanager', { concurrency: 1 }, () => {
@@ -402,33 +405,6 @@ describe('Alertmanager', { concurrency: 1 }, () => {
     const local = await receiver<Webhook>(8088);
     const told = () =>
       local.messages.map((m) => `${m.status} ${m.groupLabels.alertname}`);
-    const part = component('alertmanager');
-    const { file } = await obtainBinary(
-      part,
-      () => {},
-      new AbortController().signal,
-    );
-    const folders = {
-      config: configFolder('alertmanager'),
-      data: dataFolder('alertmanager'),
-      program: file,
-    };
-    await mkdir(folders.data, { recursive: true });
-    await writeNativeConfig(part, folders.config, folders.data);
-    const run = async () => {
-      const args = part.args(folders);
-      const started = new ManagedProcess(
-        'alertmanager',
-        { file, args },
-        join(folder, 'alertmanager.log'),
-      );
-      await started.waitUntilReady(
-        httpReady(part.readyUrl!),
-        20_000,
-        new AbortController().signal,
-      );
-      return started;
-    };
     /** As a ruler does it: every alert that fires, again and again. */
     const post = async (alert: string, endsAt?: Date) => {
       const response = await fetch('http://127.0.0.1:9093/api/v2/alerts', {
@@ -449,7 +425,7 @@ describe('Alertmanager', { concurrency: 1 }, () => {
     };
     const seen = (text: string) =>
       wait(text, () => Promise.resolve(told().includes(text)));
-    let alertmanager = await run();
+    let alertmanager = await startAlone('alertmanager');
     try {
       // Held back: the cause is told, what follows from it is not.
       await post('ServiceDown');
@@ -458,7 +434,7 @@ describe('Alertmanager', { concurrency: 1 }, () => {
       await post('LogFlood');
       process.kill(alertmanager.pid!, 'SIGKILL'); // before LogFlood has waited for its group
       await alertmanager.whenEnded;
-      alertmanager = await run();
+      alertmanager = await startAlone('alertmanager');
       await post('ServiceDown');
       await post('LatencyHigh');
       await post('LogFlood');
@@ -468,7 +444,7 @@ describe('Alertmanager', { concurrency: 1 }, () => {
       assert.deepEqual(await queryAlerts('LatencyHigh'), []);
 
       await alertmanager.stop(); // as npm stop does
-      alertmanager = await run();
+      alertmanager = await startAlone('alertmanager');
       await post('ServiceDown', new Date());
       await post('LogFlood', new Date());
       await seen('resolved ServiceDown');

@@ -2,8 +2,12 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ROOT } from '../stack/components.ts';
+import { obtainBinary } from '../stack/binaries.ts';
+import { ROOT, component } from '../stack/components.ts';
+import { writeNativeConfig } from '../stack/native-config.ts';
+import { ManagedProcess, httpReady } from '../stack/processes.ts';
 import type { RunRecord } from '../stack/run-folder.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -44,4 +48,22 @@ export async function start(): Promise<Outcome> {
   const outcome = await command('start', '--native');
   assert.equal(outcome.code, 0, outcome.output);
   return outcome;
+}
+
+/** Starts one component with its config of this repository and nothing around it; its data stay for the next start. */
+export async function startAlone(name: string): Promise<ManagedProcess> {
+  const part = component(name);
+  const { signal } = new AbortController();
+  const { file } = await obtainBinary(part, () => {}, signal);
+  const config = join(folder, 'config', name);
+  const data = join(folder, 'data', name);
+  await mkdir(data, { recursive: true });
+  await writeNativeConfig(part, config, data);
+  const started = new ManagedProcess(
+    name,
+    { file, args: part.args({ config, data, program: file }) },
+    join(folder, `${name}.log`),
+  );
+  await started.waitUntilReady(httpReady(part.readyUrl!), 20_000, signal);
+  return started;
 }

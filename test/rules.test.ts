@@ -40,15 +40,32 @@ async function run(name: keyof typeof tools, ...args: string[]): Promise<void> {
   assert.equal(status, 0, stdout + stderr);
 }
 
-describe('the rules of Mimir', () => {
-  it('are valid', () =>
+describe('the rules', () => {
+  for (const [store, tool] of [
+    ['mimir', 'mimirtool'],
+    ['loki', 'lokitool'],
+  ] as const)
+    it(`of ${store} are valid, and named as ${tool} wants it`, () =>
+      run(
+        tool,
+        'rules',
+        'check',
+        '--strict',
+        ...globSync(`${store}/rules/*/*.yaml`, { cwd: ROOT }),
+      ));
+
+  it('are not there twice', () =>
     run(
       'promtool',
       'check',
       'rules',
-      ...globSync('mimir/rules/anonymous/*.yaml', { cwd: ROOT }),
+      '--lint=duplicate-rules',
+      '--lint-fatal',
+      ...globSync('mimir/rules/*/*.yaml', { cwd: ROOT }),
     ));
+});
 
+describe('the rules of Mimir', () => {
   it('pass their unit tests', () =>
     run('promtool', 'test', 'rules', 'test/mimir-rules.test.yaml'));
 
@@ -57,7 +74,10 @@ describe('the rules of Mimir', () => {
       join(ROOT, 'test/mimir-rules.test.yaml'),
       'utf8',
     );
-    for (const { alert } of rulesOf(MIMIR)) {
+    const all = globSync('mimir/rules/*/*.yaml', { cwd: ROOT })
+      .flatMap(rulesOf)
+      .filter(({ alert }) => alert); // not what is only recorded
+    for (const { alert } of all) {
       assert.ok(tests.includes(`- name: ${alert} fires`), alert);
       assert.ok(tests.includes(`alertname="${alert}"`), alert);
     }
