@@ -7,6 +7,7 @@ import {
   constants,
   cp,
   mkdir,
+  mkdtemp,
   readFile,
   rename,
   rm,
@@ -275,7 +276,8 @@ const megabytes = (bytes: number) => Math.round(bytes / 1e6);
 
 /**
  * Builds a program from a module in stack/go into `folder`. Go keeps what it has compiled,
- * so an interrupted build goes on where it was.
+ * so an interrupted build goes on where it was. Another checkout may build the same at the
+ * same time: each works in a folder of its own, and the program appears when it is complete.
  */
 async function buildGoModule(
   module: GoModule,
@@ -285,9 +287,33 @@ async function buildGoModule(
   progress: Progress,
   stop: AbortSignal,
 ): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const source = await mkdtemp(join(folder, 'build-'));
+  try {
+    const built = await compile(
+      module,
+      program,
+      version,
+      source,
+      progress,
+      stop,
+    );
+    await rename(built, join(folder, program));
+  } finally {
+    await rm(source, { recursive: true, force: true });
+  }
+}
+
+/** Builds a program in `source`, an empty folder, and returns its path there. */
+async function compile(
+  module: GoModule,
+  program: string,
+  version: string,
+  source: string,
+  progress: Progress,
+  stop: AbortSignal,
+): Promise<string> {
   // A copy: generated source and Go's own changes to go.mod stay out of the repository.
-  const source = `${folder}.source`;
-  await rm(source, { recursive: true, force: true });
   await cp(join(ROOT, 'stack/go', module.folder), source, { recursive: true });
   let workFolder = source;
   progress('loading Go modules');
@@ -311,7 +337,7 @@ async function buildGoModule(
   const stamp = module.versionVariable
     ? ` -X ${module.versionVariable}=${version}`
     : '';
-  const file = join(folder, program);
+  const file = join(source, 'bin', program);
   const began = Date.now();
   const compiling = countLines((n) => {
     const minutes = ((Date.now() - began) / n) * ((total - n) / 60_000);
@@ -326,15 +352,14 @@ async function buildGoModule(
       ...flags,
       `-ldflags=-s -w${stamp}`,
       '-o',
-      `${file}.new`,
+      file,
       module.package,
     ],
     workFolder,
     stop,
     compiling,
   );
-  await rename(`${file}.new`, file);
-  await rm(source, { recursive: true, force: true });
+  return file;
 }
 
 function countLines(tell: (count: number) => void): (line: string) => void {
