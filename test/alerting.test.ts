@@ -96,12 +96,11 @@ function lesson(name: string) {
   };
 }
 
-/** How many rules there are in the files below a folder. */
-function rulesIn(folder: string): number {
-  return globSync(`${folder}/*/*.yaml`, { cwd: ROOT })
+/** The rules in the files below a folder. */
+const rulesIn = (folder: string): { alert?: string }[] =>
+  globSync(`${folder}/*/*.yaml`, { cwd: ROOT })
     .flatMap((file) => parse(readFileSync(join(ROOT, file), 'utf8')).groups)
-    .flatMap(({ rules }: { rules: unknown[] }) => rules).length;
-}
+    .flatMap(({ rules }: { rules: { alert?: string }[] }) => rules);
 
 describe('alerts', { concurrency: 1 }, () => {
   const urlFile = join(folder, 'own-webhook-url');
@@ -219,8 +218,8 @@ describe('alerts', { concurrency: 1 }, () => {
       await traffic.stop();
     }
     assert.deepEqual(count, {
-      [MIMIR]: rulesIn('mimir/rules'),
-      [LOKI]: rulesIn('loki/rules'),
+      [MIMIR]: rulesIn('mimir/rules').length,
+      [LOKI]: rulesIn('loki/rules').length,
     });
     assert.deepEqual(await told(), []);
   });
@@ -391,6 +390,13 @@ describe('alerts', { concurrency: 1 }, () => {
     assert.match(output, /^No telemetry arrives: /m);
     await arrives('NoTelemetry', 'otel-collector', cause, /for more than/);
     await resolves('NoTelemetry', 'otel-collector', cause);
+  });
+
+  it('no alert was left out', async () => {
+    const all = [...rulesIn('mimir/rules'), ...rulesIn('loki/rules')]
+      .map(({ alert }) => alert)
+      .filter((alert) => alert && alert !== 'DoctorCanary'); // doctor.test.ts has it
+    assert.deepEqual(new Set(await told()), new Set(all));
   });
 });
 
