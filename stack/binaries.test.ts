@@ -170,7 +170,7 @@ describe('obtainBinary', () => {
     process.env.SAMPLE_BINARY = file;
     assert.deepEqual(await obtain(sample('sample.zip')), {
       file,
-      source: 'path',
+      source: 'variable',
     });
     assert.deepEqual(requests, []);
   });

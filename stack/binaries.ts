@@ -30,7 +30,8 @@ export type Progress = (text: string) => void;
 export interface Binary {
   /** Absolute path of the program. */
   file: string;
-  source: 'path' | 'cache' | 'release' | 'build';
+  /** `variable`: named by its environment variable, so that its version is not known. */
+  source: 'variable' | 'path' | 'cache' | 'release' | 'build';
 }
 
 /** The program cannot be had on this machine; the message lists what was tried. */
@@ -69,7 +70,7 @@ export async function obtainBinary(
         `${variable}=${named} is not a program that can be run`,
       );
     });
-    return { file, source: 'path' };
+    return { file, source: 'variable' };
   }
   const onPath = findOnPath(program, version);
   if (onPath) return { file: onPath, source: 'path' };

@@ -25,6 +25,7 @@ import { configFolder, dataFolder } from './run-folder.ts';
 export interface PlannedProcess {
   name: string;
   title: string;
+  /** Empty where it is not known. */
   version: string;
   source: Binary['source'] | 'npm' | 'stand-in';
   command: Command;
@@ -101,6 +102,7 @@ export async function planNativeRun(
         cwd: folders.data,
       }),
       source: found!.source,
+      ...(found!.source === 'variable' && { version: '' }),
     });
   }
   if (processes.some((p) => p.source === 'stand-in'))
