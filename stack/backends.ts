@@ -117,9 +117,29 @@ export async function searchTraces(traceql: string): Promise<string[]> {
 }
 
 /** Asks Mimir for the newest value of each series of a PromQL expression. */
-export async function queryMetrics(promql: string): Promise<Sample[]> {
-  const url = new URL('/prometheus/api/v1/query', MIMIR);
-  url.searchParams.set('query', promql);
+export const queryMetrics = (promql: string): Promise<Sample[]> =>
+  instantQuery(`${MIMIR}/prometheus/api/v1/query`, { query: promql });
+
+/**
+ * Asks Loki for the value of each series of a LogQL expression that counts or computes, at `timeNs`
+ * (nanoseconds since 1970; without it, now).
+ */
+export const queryLogMetrics = (
+  logql: string,
+  timeNs?: bigint,
+): Promise<Sample[]> =>
+  instantQuery(`${LOKI}/loki/api/v1/query`, {
+    query: logql,
+    ...(timeNs && { time: String(timeNs) }),
+  });
+
+/** @see https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries */
+async function instantQuery(
+  address: string,
+  parameters: Record<string, string>,
+): Promise<Sample[]> {
+  const url = new URL(address);
+  url.search = new URLSearchParams(parameters).toString();
   const answer = await json<{
     data: {
       result: { metric: Record<string, string>; value: [number, string] }[];

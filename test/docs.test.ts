@@ -8,9 +8,9 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { ROOT } from '../stack/components.ts';
 import {
-  LOKI,
   TEMPO,
   poll,
+  queryLogMetrics,
   queryLogs,
   queryMetrics,
   type Sample,
@@ -194,36 +194,24 @@ async function assertAnswer(
 async function ask(language: string, query: string): Promise<string[]> {
   if (language === 'promql') return (await queryMetrics(query)).map(sampleLine);
   if (language === 'traceql') {
-    const { traces } = await get<{
+    const response = await fetch(
+      `${TEMPO}/api/search?${new URLSearchParams({ q: query, limit: '100' }).toString()}`,
+    );
+    const text = await response.text();
+    assert.ok(response.ok, text);
+    const { traces } = JSON.parse(text) as {
       traces: { rootServiceName: string; rootTraceName: string }[];
-    }>(`${TEMPO}/api/search`, { q: query, limit: '100' });
+    };
     return traces.map((t) => `${t.rootServiceName}  ${t.rootTraceName}`);
   }
   if (query.startsWith('{'))
     return (await queryLogs(query)).map(
       ({ line, labels }) => `${labels.detected_level}  ${line}`,
     );
-  const { data } = await get<{
-    data: { result: { metric: Sample['labels']; value: [number, string] }[] };
-  }>(`${LOKI}/loki/api/v1/query`, { query });
-  return data.result.map(({ metric, value }) =>
-    sampleLine({ labels: metric, value: Number(value[1]) }),
-  );
+  return (await queryLogMetrics(query)).map(sampleLine);
 }
 
 function sampleLine({ labels, value }: Sample): string {
   const pairs = Object.entries(labels).map(([k, v]) => `${k}="${v}"`);
   return `{${pairs.toSorted().join(', ')}}  ${value}`;
-}
-
-async function get<T>(
-  address: string,
-  parameters: Record<string, string>,
-): Promise<T> {
-  const response = await fetch(
-    `${address}?${new URLSearchParams(parameters).toString()}`,
-  );
-  const text = await response.text();
-  assert.ok(response.ok, text);
-  return JSON.parse(text) as T;
 }

@@ -3,7 +3,12 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { LOKI, otlpRequest } from '../stack/backends.ts';
+import {
+  LOKI,
+  otlpRequest,
+  queryLogMetrics,
+  type Sample,
+} from '../stack/backends.ts';
 import { ROOT } from '../stack/components.ts';
 import type { ManagedProcess } from '../stack/processes.ts';
 import { startAlone } from './native-stack.ts';
@@ -33,14 +38,13 @@ const books = 'backend-example';
 const asks = (count: number, path: string, service = books) =>
   lines(count, { service, attributes: { 'url.path': path } });
 
-/** What the rule answers: labels and value of each alert that fires. */
-type Fires = { labels: Record<string, string>; value: number }[];
-const nothing: Fires = [];
-const fires = (value: number, service_name = books): Fires => [
+/** What the rule answers: one sample for each alert that fires. */
+const nothing: Sample[] = [];
+const fires = (value: number, service_name = books): Sample[] => [
   { labels: { service_name }, value },
 ];
 
-const cases: Record<string, [title: string, lines: Line[], Fires][]> = {
+const cases: Record<string, [title: string, lines: Line[], Sample[]][]> = {
   LogErrorBurst: [
     [
       'for eleven errors, fatal ones among them',
@@ -103,7 +107,7 @@ const cases: Record<string, [title: string, lines: Line[], Fires][]> = {
       '/books/find/1+union++select+title',
       '/books/<script>alert(1)</script>',
       '/books/%3Cscript%3E',
-    ].map((path): [string, Line[], Fires] => [
+    ].map((path): [string, Line[], Sample[]] => [
       `for six requests of ${path}`,
       asks(6, path),
       fires(6),
@@ -187,7 +191,7 @@ describe('the rules of Loki', () => {
     it(`${alert} fires ${title}`, async () => {
       const end = BigInt(now - (all.length - n) * 120_000) * 1_000_000n;
       await push(given, end);
-      assert.deepEqual(await ask(rules.get(alert)!, end), expected);
+      assert.deepEqual(await queryLogMetrics(rules.get(alert)!, end), expected);
     });
 });
 
@@ -211,23 +215,4 @@ async function push(given: Line[], endNs: bigint): Promise<void> {
     );
     assert.equal(response.status, 204, await response.text());
   }
-}
-
-/** Asks Loki for the value of an expression at a moment. */
-async function ask(expr: string, timeNs: bigint): Promise<Fires> {
-  const url = new URL('/loki/api/v1/query', LOKI);
-  url.searchParams.set('query', expr);
-  url.searchParams.set('time', String(timeNs));
-  const response = await fetch(url);
-  const text = await response.text();
-  assert.equal(response.status, 200, text);
-  const { data } = JSON.parse(text) as {
-    data: {
-      result: { metric: Record<string, string>; value: [number, string] }[];
-    };
-  };
-  return data.result.map(({ metric, value }) => ({
-    labels: metric,
-    value: Number(value[1]),
-  }));
 }
