@@ -6,7 +6,6 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
 import {
   ALERTMANAGER,
@@ -236,11 +235,7 @@ describe('alerts', { concurrency: 1 }, () => {
       timeUnixNano: `${yearAgo}`,
       body: { stringValue: 'from a wrong clock' },
     };
-    // twice: a counter is seen to grow from its second value on
-    for (let i = 0; i < 2; i++) {
-      await sendOtlp('logs', 'clock', [fromWrongClock]);
-      await sleep(17_000);
-    }
+    await sendOtlp('logs', 'clock', [fromWrongClock]);
     await Promise.all([
       arrives('ProbingRequests', 'backend-example', cause, /: 7 requests/),
       arrives('CollectorDropping', 'otel-collector', cause, /otlp_http\/loki/),
