@@ -93,7 +93,7 @@ export function itShowsInGrafana(
     inGrafana(`trace → metrics, ${link}, is one click`, async () => {
       await fromSpan(link);
       await page
-        .getByText('{span_name="POST /books/create"}')
+        .getByText('{span_name="pg.query:INSERT books"}')
         .first()
         .waitFor();
     });
