@@ -7,6 +7,8 @@ tool (
 	github.com/grafana/mimir/cmd/mimirtool
 )
 
+// The newest that exists as a Go module: main of 2026-04-23, between 3.0 and 3.1. Mimir's tags, such as
+// mimir-3.2.1, are no versions of a module.
 require github.com/grafana/mimir v1.3.1-0.20260423142704-aced80d74930
 
 require (
