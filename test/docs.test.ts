@@ -162,8 +162,19 @@ describe('the queries and commands of the pages', { concurrency: 1 }, () => {
       step(
         'the service ends in order, and sends what it still has',
         async () => {
-          service!.kill('SIGTERM');
+          const last = await fetch('http://localhost:5600', {
+            headers: { connection: 'close' },
+          });
+          assert.equal(last.status, 200);
+          service!.kill('SIGINT'); // Ctrl-C
           assert.deepEqual(await once(service!, 'exit'), [0, null]);
+          const sent = await poll(async () => {
+            const lines = await queryLogs(
+              '{service_name="my-service"} |= "GET / 200"',
+            );
+            return lines.length >= 3 && lines.length;
+          }, 30_000);
+          assert.equal(sent, 3);
         },
       );
     },

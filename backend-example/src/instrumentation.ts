@@ -22,19 +22,20 @@ import {
 import { version } from '../package.json';
 import { isQuietPath } from './quiet-paths';
 
+// Below `||`, not `??`: an empty variable means the default, as OpenTelemetry wants it.
 const { env } = process;
 
 // Without a url the exporters follow OTEL_EXPORTER_OTLP_*; the default is http://localhost:4318.
 const traceExporter = new OTLPTraceExporter();
 const spanProcessor = new BatchSpanProcessor({
   exporter: traceExporter,
-  scheduledDelayMillis: Number(env.OTEL_BSP_SCHEDULE_DELAY ?? 1000),
+  scheduledDelayMillis: Number(env.OTEL_BSP_SCHEDULE_DELAY || 1000),
 });
 
 const logExporter = new OTLPLogExporter();
 const logProcessor = new BatchLogRecordProcessor({
   exporter: logExporter,
-  scheduledDelayMillis: Number(env.OTEL_BLRP_SCHEDULE_DELAY ?? 1000),
+  scheduledDelayMillis: Number(env.OTEL_BLRP_SCHEDULE_DELAY || 1000),
 });
 
 // Served on http://localhost:8081/metrics, for a Prometheus-style scraper to pull. When
@@ -44,8 +45,8 @@ const metricReader = env.OTEL_METRICS_EXPORTER
   : new PrometheusExporter(
       {
         // The library's default, localhost, is out of reach from another container.
-        host: env.OTEL_EXPORTER_PROMETHEUS_HOST ?? '0.0.0.0',
-        port: Number(env.OTEL_EXPORTER_PROMETHEUS_PORT ?? 8081),
+        host: env.OTEL_EXPORTER_PROMETHEUS_HOST || '0.0.0.0',
+        port: Number(env.OTEL_EXPORTER_PROMETHEUS_PORT || 8081),
         withoutScopeInfo: true,
         withResourceConstantLabels: /^service\.name$/,
         // The port is opened right here, before the SDK looks at this variable.

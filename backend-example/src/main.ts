@@ -4,7 +4,9 @@ import { otelSDK } from './instrumentation';
 import 'express';
 import { Logger } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pinoHttp } from 'pino-http';
 import { createApp } from './app';
+import { loggerConfig } from './logger/logger.config';
 
 const logger = new Logger('Main');
 
@@ -34,7 +36,7 @@ async function exit(code: number): Promise<never> {
   process.exit(code);
 }
 
-/** Waits for `work`, but no longer than `milliseconds`; a failure is logged, never thrown. */
+/** Waits for `work`, but no longer than `milliseconds`; a failure or a time-out is logged, never thrown. */
 async function atMost(
   milliseconds: number,
   what: string,
@@ -43,10 +45,19 @@ async function atMost(
   const failed = (error: Error) => {
     logger.warn(`${what} failed: ${error.message}`);
   };
-  await Promise.race([work.catch(failed), sleep(milliseconds)]);
+  const late = () => {
+    logger.warn(`${what} took longer than ${milliseconds} ms`);
+  };
+  await Promise.race([work.catch(failed), sleep(milliseconds).then(late)]);
 }
 
-bootstrap().catch(async (error: Error) => {
-  logger.fatal(error);
-  await exit(1);
-});
+/** The last words: an error that nobody has caught is in Loki, too, with all that was queued before it. */
+async function fail(error: Error): Promise<never> {
+  // Not Nest's logger: it may not be connected to pino yet.
+  const { logger } = pinoHttp(loggerConfig().pinoHttp);
+  logger.fatal({ err: error }, error.message);
+  return exit(1);
+}
+
+process.on('uncaughtException', (error) => void fail(error));
+bootstrap().catch(fail);

@@ -298,56 +298,110 @@ describe('with in-memory exporters', () => {
 
 describe('over OTLP and /metrics', () => {
   let receiver: Awaited<ReturnType<typeof startReceiver>>;
-  let service: Service;
+  let service: Service | undefined;
 
   /** Long delays: what arrives in time for these tests was flushed by the shutdown. */
-  const start = (env: Record<string, string> = {}) =>
-    startService({
-      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
-      OTEL_BSP_SCHEDULE_DELAY: '600000',
-      OTEL_BLRP_SCHEDULE_DELAY: '600000',
-      ...env,
-    });
+  const start = (env: Record<string, string> = {}, nodeOptions?: string[]) =>
+    startService(
+      {
+        OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+        OTEL_BSP_SCHEDULE_DELAY: '600000',
+        OTEL_BLRP_SCHEDULE_DELAY: '600000',
+        ...env,
+      },
+      nodeOptions,
+    );
+
+  const lastWords = () => {
+    const { severityText, body } = receiver.logs.at(-1)!;
+    return [severityText, (body as { stringValue: string }).stringValue];
+  };
 
   beforeEach(async () => {
     receiver = await startReceiver();
   });
   afterEach(async () => {
-    await service[Symbol.asyncDispose]();
+    await service?.[Symbol.asyncDispose]();
     await receiver[Symbol.asyncDispose]();
   });
 
-  it('flushes everything on SIGTERM and exits with 0', async () => {
-    service = await start();
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'flushes everything on %s and exits with 0',
+    async (signal) => {
+      service = await start();
+      await create(service);
+      // Leaves a connection open, as browsers and proxies do.
+      await request(service.url)
+        .get(`/books/find/${lastId}`)
+        .agent(new Agent({ keepAlive: true }))
+        .expect(200);
+      expect(receiver.bodies).toEqual([]);
+
+      expect(await service.stop(signal)).toEqual({ code: 0, signal: null });
+
+      expect(receiver.spans.map(({ name }) => name as string).sort()).toEqual([
+        'BooksController.create',
+        'BooksController.findOne',
+        'BooksService.create',
+        'BooksService.findOne',
+        'GET /books/find/:id',
+        'POST /books/create',
+        `pg.query:INSERT ${namespace}`,
+        `pg.query:SELECT ${namespace}`,
+      ]);
+      const messages = receiver.logs.map(
+        ({ body }) => (body as { stringValue: string }).stringValue,
+      );
+      expect(messages.slice(-4)).toEqual([
+        'book created',
+        'POST /books/create 201',
+        `GET /books/find/${lastId} 200`,
+        `${signal} received, shutting down`,
+      ]);
+    },
+  );
+
+  it('says when the server does not close in time, and flushes all the same', async () => {
+    service = await start({ FAULTS_ENABLED: 'true', FAULTS_PORT: '0' });
+    const hanging = request(service.url)
+      .get('/books/find')
+      .set('X-Fault', 'latencyMs=10000')
+      .then(
+        () => 'answered',
+        () => 'cut off',
+      );
     await create(service);
-    // Leaves a connection open, as browsers and proxies do.
-    await request(service.url)
-      .get(`/books/find/${lastId}`)
-      .agent(new Agent({ keepAlive: true }))
-      .expect(200);
-    expect(receiver.bodies).toEqual([]);
 
     expect(await service.stop()).toEqual({ code: 0, signal: null });
+    expect(await hanging).toBe('cut off');
+    expect(lastWords()).toEqual([
+      'warn',
+      'closing the server took longer than 4000 ms',
+    ]);
+  });
 
-    expect(receiver.spans.map(({ name }) => name as string).sort()).toEqual([
-      'BooksController.create',
-      'BooksController.findOne',
-      'BooksService.create',
-      'BooksService.findOne',
-      'GET /books/find/:id',
-      'POST /books/create',
-      `pg.query:INSERT ${namespace}`,
-      `pg.query:SELECT ${namespace}`,
-    ]);
-    const messages = receiver.logs.map(
-      ({ body }) => (body as { stringValue: string }).stringValue,
+  it('sends why it could not start', async () => {
+    await expect(start({ DATABASE_URL: 'books' })).rejects.toThrow(
+      'The service did not start',
     );
-    expect(messages.slice(-4)).toEqual([
-      'book created',
-      'POST /books/create 201',
-      `GET /books/find/${lastId} 200`,
-      'SIGTERM received, shutting down',
+    expect(lastWords()).toEqual([
+      'fatal',
+      expect.stringMatching(/^DATABASE_URL is not a valid address; /),
     ]);
+  });
+
+  it('sends an error that nobody has caught, and what was queued before it', async () => {
+    service = await start({}, [
+      `--import=data:text/javascript,${encodeURIComponent(
+        `process.once('SIGUSR2', () => { throw new Error('surprise'); })`,
+      )}`,
+    ]);
+    await create(service);
+    expect(await service.stop('SIGUSR2')).toEqual({ code: 1, signal: null });
+    expect(receiver.spans.map(({ name }) => name)).toContain(
+      'POST /books/create',
+    );
+    expect(lastWords()).toEqual(['fatal', 'surprise']);
   });
 
   it('writes the same trace ids to stdout as it sends', async () => {

@@ -6,7 +6,6 @@ const NETWORK_CODES = new Set([
   'ECONNRESET',
   'EHOSTUNREACH',
   'ENETUNREACH',
-  'ENOENT',
   'ENOTFOUND',
   'EAI_AGAIN',
   'EPIPE',
@@ -22,7 +21,8 @@ const MESSAGES =
 
 /**
  * Whether an error means that the database cannot be used at the moment, as opposed to a query
- * that is wrong. Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+ * that is wrong. A socket error does not say whose socket it was: a service that also calls others over
+ * HTTP has to catch their errors where it calls. Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 export function isDatabaseUnavailable(error: unknown): error is Error {
   if (!isNativeError(error)) return false;

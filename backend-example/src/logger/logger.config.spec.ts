@@ -80,6 +80,25 @@ describe(loggerConfig.name, () => {
     async (path) => expect(await logOf({ path })).toEqual([]),
   );
 
+  it('says that the client went away, and no status: none was sent', async () => {
+    const { lines, middleware } = createLogger();
+    const server = createServer((req, res) => {
+      middleware(req, res);
+      res.on('close', () => server.close());
+      client.destroy();
+    }).listen(0, '127.0.0.1');
+    await new Promise((listening) => server.once('listening', listening));
+    const { port } = server.address() as AddressInfo;
+    const client = request({ port, host: '127.0.0.1', path: '/slow' });
+    client.on('error', () => undefined).end();
+    await new Promise((closed) => server.once('close', closed));
+
+    expect(lines).toEqual([
+      expect.objectContaining({ msg: 'GET /slow aborted' }),
+    ]);
+    expect(lines[0]).not.toHaveProperty(['http.response.status_code']);
+  });
+
   it('hides secrets from whoever logs a request, a response or headers', () => {
     const { lines, middleware } = createLogger();
     const headers = {
@@ -93,8 +112,14 @@ describe(loggerConfig.name, () => {
     middleware.logger.info({ headers });
     middleware.logger.info(headers);
     middleware.logger.child({ request: { headers } }).info('child');
+    const ofAxios = { headers: { Authorization: 'SECRET', Cookie: 'SECRET' } };
+    const err = Object.assign(new Error('401'), {
+      config: ofAxios,
+      response: { headers },
+    });
+    middleware.logger.error({ err });
 
-    expect(lines).toHaveLength(5);
+    expect(lines).toHaveLength(6);
     expect(JSON.stringify(lines)).not.toContain('SECRET');
     expect(lines[2].headers).toEqual({
       authorization: '[Redacted]',

@@ -3,7 +3,9 @@ import { stdTimeFunctions } from 'pino';
 import type { Options } from 'pino-http';
 import { isQuietPath } from '../quiet-paths';
 
-const SECRET_HEADERS = ['authorization', 'cookie', 'set-cookie'];
+// Node's names of headers are lower case; those that a client sets may not be.
+const SECRET_HEADERS =
+  'authorization cookie set-cookie Authorization Cookie Set-Cookie'.split(' ');
 
 /**
  * Logging for nestjs-pino: JSON lines in production, readable lines otherwise, and one line per
@@ -22,11 +24,12 @@ export function loggerConfig(env = process.env): { pinoHttp: Options } {
           ? undefined
           : { target: 'pino-pretty', options: { singleLine: true } },
 
-      // Whoever logs a request, a response or their headers must not leak these.
+      // Whoever logs a request, a response, their headers or the error of an HTTP client must not leak these.
       redact: SECRET_HEADERS.flatMap((name) => [
         `["${name}"]`,
         `headers["${name}"]`,
         `*.headers["${name}"]`,
+        `*.*.headers["${name}"]`,
       ]),
 
       // Do not repeat the request on every line: the trace id leads to it.
@@ -81,7 +84,10 @@ function requestAttributes(
     'http.request.method': request.method,
     'http.route': route(request),
     'url.path': path(request),
-    'http.response.status_code': response.statusCode,
+    // none was sent when the client went away first
+    'http.response.status_code': response.writableEnded
+      ? response.statusCode
+      : undefined,
     duration_ms: responseTime,
   };
 }

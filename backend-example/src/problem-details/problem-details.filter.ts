@@ -59,11 +59,11 @@ function toProblem(exception: unknown): ProblemDetails {
   if (exception instanceof HttpException) {
     return problem(exception.getStatus(), exception.message);
   }
-  if (isDatabaseUnavailable(exception)) {
-    return problem(503, 'The database is not available, try again later');
-  }
   if (isRefusedByExpress(exception)) {
     return problem(exception.status, exception.message);
+  }
+  if (isDatabaseUnavailable(exception)) {
+    return problem(503, 'The database is not available, try again later');
   }
   return problem(500, 'The server could not process the request');
 }

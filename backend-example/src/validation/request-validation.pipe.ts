@@ -12,7 +12,8 @@ import {
 
 /**
  * Turns body, path and query into their DTO classes and refuses what does not fit, unknown
- * fields included, with an InvalidRequestException that names each field once.
+ * fields included, with an InvalidRequestException that names each field once. (Names that every object
+ * has, such as `constructor`, are dropped without a word.)
  */
 @Injectable()
 export class RequestValidationPipe extends ValidationPipe {

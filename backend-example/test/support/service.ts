@@ -35,7 +35,9 @@ export async function startService(
   const exited = once(child, 'exit') as Promise<
     [code: number | null, signal: NodeJS.Signals | null]
   >;
-  process.once('exit', () => child.kill('SIGKILL'));
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.removeListener('exit', kill));
 
   const output: string[] = [];
   const url = await new Promise<string>((resolve, reject) => {
@@ -57,9 +59,9 @@ export async function startService(
     metricsUrl: `http://127.0.0.1:${metricsPort}`,
     /** Everything written to stdout and stderr so far, by line. */
     output,
-    /** Sends SIGTERM and waits for the end. */
-    async stop() {
-      child.kill('SIGTERM');
+    /** Sends a signal and waits for the end. */
+    async stop(by: NodeJS.Signals = 'SIGTERM') {
+      child.kill(by);
       const [code, signal] = await exited;
       return { code, signal };
     },
