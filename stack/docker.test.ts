@@ -1,35 +1,34 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { run, type Outcome } from '../test/docker/engine.ts';
 import { temporaryFolder } from '../test/temporary-folder.ts';
 import { ROOT } from './components.ts';
 
-/** Runs `node stack/start.ts` with a `docker` that answers like this shell script. */
-function start(script: string): { code: number | null; output: string } {
-  const folder = temporaryFolder();
+/** Runs `node stack/<name>.ts` with a `docker` that answers like this shell script. */
+function command(
+  name: string,
+  script: string,
+  env: Record<string, string> = {},
+  folder = temporaryFolder(),
+): Promise<Outcome> {
   const file = join(folder, 'docker');
   writeFileSync(file, `#!/bin/sh\n${script}`);
   chmodSync(file, 0o755);
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    [join(ROOT, 'stack/start.ts')],
-    {
-      encoding: 'utf8',
-      env: {
-        ...process.env,
-        PATH: `${folder}:${process.env.PATH}`,
-        STACK_FOLDER: folder,
-        LOKI_PORT: '1', // a native run refuses this: it tells us that it came so far, and starts nothing
-      },
-    },
-  );
-  return { code: status, output: stdout + stderr };
+  return run(process.execPath, [join(ROOT, `stack/${name}.ts`)], {
+    PATH: `${folder}:${process.env.PATH}`,
+    STACK_FOLDER: folder,
+    ...env,
+  });
 }
 
-/** An engine and a Compose that answer; `up` is what `docker compose up` does. */
-const working = (up: string) => `case "$1 $2" in
+/** An engine and a Compose that answer; `up` is what `docker compose up` does, before them these lines. */
+const working = (up: string, ...lines: string[]) => `case "$1 $2" in
+${lines.join('\n')}
 'version --format') echo 26.1.5;;
 'compose version') echo v2.26.1;;
 'compose config') echo '{"services": {}}';;
@@ -86,9 +85,37 @@ describe('npm start', () => {
       /^docker compose failed\. .*\nThe end of what docker compose said:\n {4}yaml: line 7: surprise$/m,
     ],
   ] as const)
-    it(failure, () => {
-      const { code, output } = start(script);
+    it(failure, async () => {
+      const { code, output } = await command('start', script, {
+        LOKI_PORT: '1', // a native run refuses this: it tells us that it came so far, and starts nothing
+      });
       assert.equal(code, 1, output);
       assert.match(output, message);
     });
+});
+
+describe('npm run load', () => {
+  /** Runs it, with a service that answers 200; `k6` is what `docker compose run` does. */
+  async function load(k6: string): Promise<Outcome> {
+    const service = createServer((_, response) => response.end());
+    await once(service.listen(0, '127.0.0.1'), 'listening');
+    const { port } = service.address() as AddressInfo;
+    const script = working('', `'compose run') ${k6};;`);
+    return command('load', script, { BOOKS_PORT: String(port) }).finally(() => {
+      service.close();
+      service.closeAllConnections();
+    });
+  }
+
+  it('ends with the code of k6 in its container', async () => {
+    const { code, output } = await load('exit 99');
+    assert.equal(code, 99, output);
+  });
+
+  it('hands on that it is asked to end', async () => {
+    const { code, output } = await load(
+      'trap "exit 7" TERM; kill -TERM $PPID; while :; do sleep 0.1; done',
+    );
+    assert.equal(code, 7, output);
+  });
 });

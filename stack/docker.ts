@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { ROOT, component, loadGenerator } from './components.ts';
@@ -103,9 +103,9 @@ export const composeRuns = async () =>
 export const dockerFolder = async () =>
   (await docker('info', '--format', '{{.DockerRootDir}}')).output;
 
-/** Runs the load generator in a container until it ends; it gets LOAD_RATE and LOAD_DURATION. */
+/** Starts the load generator in a container; it gets LOAD_RATE and LOAD_DURATION, its exit code is k6's. */
 export const composeLoad = () =>
-  compose('run', '--rm', '--build', '--no-deps', loadGenerator.name);
+  spawnCompose('run', '--rm', '--build', '--no-deps', loadGenerator.name);
 
 async function publishedPorts(): Promise<{ title: string; port: number }[]> {
   const { ok, output } = await docker('compose', 'config', '--format', 'json');
@@ -195,12 +195,17 @@ async function docker(
   );
 }
 
-/** Runs a command of Compose that people read the output of. */
-function compose(...args: string[]): Promise<void> {
-  const child = spawn('docker', ['compose', ...args], {
+/** Starts a command of Compose that people read the output of. */
+function spawnCompose(...args: string[]): ChildProcess {
+  return spawn('docker', ['compose', ...args], {
     cwd: ROOT,
     stdio: 'inherit',
   });
+}
+
+/** Runs it to its end. */
+function compose(...args: string[]): Promise<void> {
+  const child = spawnCompose(...args);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) =>
