@@ -422,9 +422,26 @@ export const tools: Record<
   },
 };
 
+const find = (name: string) =>
+  [...components, loadGenerator].find((c) => c.name === name);
+
 /** The component of this name. */
 export function component(name: string): Component {
-  const found = [...components, loadGenerator].find((c) => c.name === name);
+  const found = find(name);
   if (!found) throw new Error(`there is no component ${name}`);
   return found;
 }
+
+/** How a container is called: a component, or a service of the user's own in docker-compose.override.yaml. */
+export const composeService = (
+  name: string,
+): Pick<Component, 'title' | 'version'> =>
+  find(name) ?? { title: name, version: '' };
+
+/** The ports that these need on 127.0.0.1 in a native run. */
+export const nativePorts = (
+  parts: Component[],
+): { title: string; port: number }[] =>
+  parts.flatMap(({ title, ports }) =>
+    Object.values(ports).map((port) => ({ title, port })),
+  );

@@ -80,6 +80,13 @@ describe('npm start', () => {
       /^Loki did not get ready\. .*docker compose logs loki.*:\n {4}permission denied: \/loki\/wal$/m,
     ],
     [
+      'shows the log of a service of your own that does not get ready',
+      working(
+        `echo 'dependency failed to start: container lgtm-stack-my-own-1 is unhealthy' >&2; exit 1`,
+      ),
+      /^my-own did not get ready\. /m,
+    ],
+    [
       'shows what Compose said about anything else',
       working(`echo 'yaml: line 7: surprise' >&2; exit 14`),
       /^docker compose failed\. .*\nThe end of what docker compose said:\n {4}yaml: line 7: surprise$/m,
@@ -92,6 +99,48 @@ describe('npm start', () => {
       assert.equal(code, 1, output);
       assert.match(output, message);
     });
+
+  it('starts a service of your own, too', async () => {
+    const { code, output } = await command(
+      'start',
+      working(
+        'sleep 1',
+        `'compose config') echo '{"services": {"my-own": {"ports": [{"published": "1"}, {}]}}}';;`,
+        `'ps --filter') case "$*" in *--quiet) echo 4711;; esac;;`,
+        `'inspect --format') echo my-own 2026-01-01T00:00:00Z healthy;;`,
+      ),
+    );
+    assert.equal(code, 0, output);
+    assert.match(output, /^  my-own +ready in +\d\.\d s   \(container\)$/m);
+  });
+
+  const STOP = 'kill -INT $PPID; sleep 0.5';
+
+  it('starts no container after Ctrl-C', async () => {
+    const { code, output } = await command(
+      'start',
+      working(
+        '',
+        `'compose stop') exit 1;;`, // it would have to, had something been started
+        `'compose config') ${STOP}; echo '{"services": {}}';;`,
+      ),
+    );
+    assert.equal(code, 130, output);
+    assert.match(output, /^Stopped\. Nothing is left running\.$/m);
+  });
+
+  it('says so when containers are left after Ctrl-C', async () => {
+    const { code, output } = await command(
+      'start',
+      working(STOP, `'compose stop') exit 1;;`),
+    );
+    assert.equal(code, 1, output);
+    assert.match(
+      output,
+      /^"docker compose stop" ended .* Try again: npm stop$/m,
+    );
+    assert.doesNotMatch(output, /Nothing is left/);
+  });
 });
 
 describe('npm run load', () => {

@@ -1,7 +1,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { ROOT, component, loadGenerator } from './components.ts';
+import { ROOT, composeService, loadGenerator } from './components.ts';
 import { portHolder, refuseBusyPorts } from './processes.ts';
 
 /** Compose names containers and volumes after it. The tests have one of their own. */
@@ -26,6 +26,9 @@ export async function dockerAnswers(): Promise<boolean> {
   return true;
 }
 
+/** Ctrl-C came while containers started, and they could not be stopped. */
+export class StopError extends Error {}
+
 /**
  * Builds and starts every container, and returns when all of them are healthy.
  * @param onReady is told when a container becomes healthy, and how long after its start
@@ -36,16 +39,8 @@ export async function composeUp(
   progress: (text: string) => void,
   stop: AbortSignal,
 ): Promise<void> {
-  await refuseBusyPorts(await publishedPorts(), async (port) => {
-    const list = ['ps', '--filter', `publish=${port}`, '--format'];
-    const { output } = await docker(
-      ...list,
-      '{{.Names}} {{.Label "com.docker.compose.project"}}',
-    );
-    const [name, project] = output.split(' ');
-    if (project === PROJECT) return undefined; // it runs already: Compose brings it up to date
-    return name ? `the container ${name}` : portHolder(port);
-  });
+  await refuseBusyContainerPorts();
+  stop.throwIfAborted();
   const child = spawn('docker', ['compose', 'up', '--build', '--wait'], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -75,7 +70,9 @@ export async function composeUp(
   while (!(await Promise.race([over, sleep(500, false)]))) await report();
   stop.removeEventListener('abort', pass);
   if (stop.aborted) {
-    await compose('stop');
+    await compose('stop').catch((error: Error) => {
+      throw new StopError(`${error.message} Try again: npm stop`);
+    });
     throw new Error('stopped');
   }
   if ((await ended) !== 0) throw new Error(await explain(output));
@@ -96,8 +93,15 @@ export async function composeCommand(...args: string[]): Promise<void> {
 export const composeStatus = () => compose('ps', '--all');
 
 /** True when at least one container of the stack runs. */
-export const composeRuns = async () =>
-  (await docker('compose', 'ps', '--quiet')).output !== '';
+export const composeRuns = () => lists('--quiet');
+
+/** True when there is one, running or ended. */
+export const composeExists = () => lists('--all', '--quiet');
+
+async function lists(...options: string[]): Promise<boolean> {
+  const { ok, output } = await docker('compose', 'ps', ...options);
+  return ok && output !== '';
+}
 
 /** The folder in which Docker keeps images and volumes. */
 export const dockerFolder = async () =>
@@ -107,6 +111,20 @@ export const dockerFolder = async () =>
 export const composeLoad = () =>
   spawnCompose('run', '--rm', '--build', '--no-deps', loadGenerator.name);
 
+/** @throws Error that names each port which the containers need and who holds it */
+export async function refuseBusyContainerPorts(): Promise<void> {
+  await refuseBusyPorts(await publishedPorts(), async (port) => {
+    const list = ['ps', '--filter', `publish=${port}`, '--format'];
+    const { output } = await docker(
+      ...list,
+      '{{.Names}} {{.Label "com.docker.compose.project"}}',
+    );
+    const [name, project] = output.split(' ');
+    if (project === PROJECT) return undefined; // it runs already: Compose brings it up to date
+    return name ? `the container ${name}` : portHolder(port);
+  });
+}
+
 async function publishedPorts(): Promise<{ title: string; port: number }[]> {
   const { ok, output } = await docker('compose', 'config', '--format', 'json');
   if (!ok) throw new Error(output); // it says which line
@@ -114,10 +132,12 @@ async function publishedPorts(): Promise<{ title: string; port: number }[]> {
     services: Record<string, { ports?: { published?: string }[] }>;
   };
   return Object.entries(services).flatMap(([name, { ports = [] }]) =>
-    ports.map(({ published }) => ({
-      title: component(name).title,
-      port: Number(published),
-    })),
+    ports
+      .filter(({ published }) => published) // without one, Docker takes a free port
+      .map(({ published }) => ({
+        title: composeService(name).title,
+        port: Number(published),
+      })),
   );
 }
 
@@ -177,7 +197,7 @@ async function explain(output: string): Promise<string> {
     '--tail=20',
     service,
   );
-  return `${component(service).title} did not get ready. The end of its log ("docker compose logs ${service}" shows all):\n${log.output.replace(/^/gm, '    ')}`;
+  return `${composeService(service).title} did not get ready. The end of its log ("docker compose logs ${service}" shows all):\n${log.output.replace(/^/gm, '    ')}`;
 }
 
 async function docker(

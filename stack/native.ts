@@ -13,6 +13,7 @@ import {
   component,
   components,
   dockerOnlySettings,
+  nativePorts,
   tempoStandIn,
   type Component,
 } from './components.ts';
@@ -50,19 +51,14 @@ export async function planNativeRun(
   progress: (name: string) => Progress,
   stop: AbortSignal,
 ): Promise<NativePlan> {
-  const ownDatabase = process.env.DATABASE_URL === undefined;
+  const ownDatabase = !process.env.DATABASE_URL; // empty is as good as not set
   const wanted = components.filter((c) => ownDatabase || c.name !== 'postgres');
   const settings = dockerOnlySettings();
   if (settings.length > 0)
     throw new Error(
       `Without Docker, ports and versions are fixed: unset ${settings.join(', ')} (in your shell or in .env) and run the command again.`,
     );
-  await refuseBusyPorts(
-    wanted.flatMap(({ title, ports }) =>
-      Object.values(ports).map((port) => ({ title, port })),
-    ),
-    portHolder,
-  );
+  await refuseBusyPorts(nativePorts(wanted), portHolder);
   const binaries = await obtainBinaries(wanted, progress, stop);
   const remarks: string[] = [];
   const processes: PlannedProcess[] = [];
@@ -129,7 +125,7 @@ export async function planNativeRun(
       args: backend.args({ config: '', data: '', program: '' }),
       env: {
         ...backend.env,
-        DATABASE_URL: process.env.DATABASE_URL ?? databaseUrl(port),
+        DATABASE_URL: process.env.DATABASE_URL || databaseUrl(port),
       },
       cwd: join(ROOT, 'backend-example'),
     }),

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, component, components } from './components.ts';
-import { composeUp, dockerAnswers } from './docker.ts';
+import { ROOT, components, composeService } from './components.ts';
+import { StopError, composeUp, dockerAnswers } from './docker.ts';
 import { planNativeRun, type PlannedProcess } from './native.ts';
 import { logFolder, runningNow } from './run-folder.ts';
 import type { SupervisorMessage } from './supervisor.ts';
@@ -22,7 +22,7 @@ try {
     console.log('Starting with Docker Compose.\n');
     await composeUp(
       (name, afterMs) => {
-        const { title, version } = component(name);
+        const { title, version } = composeService(name);
         line.clear();
         printReady(title, version, afterMs, 'container');
       },
@@ -42,7 +42,7 @@ try {
   await printAddresses();
 } catch (error) {
   line.clear();
-  if (stop.signal.aborted) {
+  if (stop.signal.aborted && !(error instanceof StopError)) {
     console.error('\nStopped. Nothing is left running.');
     process.exitCode = 130;
   } else fail(error);

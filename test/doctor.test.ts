@@ -201,7 +201,7 @@ describe('npm run doctor', { concurrency: 1 }, () => {
     try {
       await assertWrong(
         'Ports',
-        new RegExp(`\\[::1\\]:5555, which is held by process`),
+        new RegExp(`\\[::1\\]:5555, which is held by process ${process.pid} `),
       );
     } finally {
       other.close();
