@@ -8,6 +8,7 @@ import { logFolder, runningNow } from './run-folder.ts';
 import type { SupervisorMessage } from './supervisor.ts';
 import { ProgressLine, fail } from './terminal.ts';
 
+const RUNNING = 'The stack is already running (npm stop ends it).';
 const began = performance.now();
 const native = process.argv.includes('--native');
 const stop = new AbortController();
@@ -17,7 +18,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 
 try {
   if (await runningNow()) {
-    console.log('The stack is already running (npm stop ends it).');
+    console.log(RUNNING);
   } else if (!native && (await dockerAnswers())) {
     console.log('Starting with Docker Compose.\n');
     await composeUp(
@@ -55,6 +56,8 @@ async function startNative(): Promise<void> {
   );
   line.clear();
   stop.signal.throwIfAborted();
+  // Another npm start may have been faster.
+  if (await runningNow()) return console.log(RUNNING);
   await superviseUntilReady(plan.processes);
   console.log(`\nAll ready in ${seconds(performance.now() - began)}.`);
   for (const remark of plan.remarks) console.log(`\nNote: ${remark}`);
