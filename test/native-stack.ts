@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { obtainBinary } from '../stack/binaries.ts';
@@ -16,6 +16,20 @@ import { temporaryFolder } from './temporary-folder.ts';
 /** Where this test's stack keeps its data, logs and rewritten configs. */
 export const folder = temporaryFolder();
 
+/** The stack of this test, and never the user's own in Docker: no engine answers at this address. */
+const env = () => ({
+  ...process.env,
+  STACK_FOLDER: folder,
+  DOCKER_HOST: `unix://${folder}/no-docker.sock`,
+});
+const script = (name: string) => join(ROOT, 'stack', `${name}.ts`);
+
+// After Ctrl-C, too; before the folder is removed.
+process.prependOnceListener('exit', () => {
+  if (existsSync(join(folder, 'run.json')) && !record().ended)
+    spawnSync(process.execPath, [script('stop')], { env: env() });
+});
+
 export interface Outcome {
   code: number | null;
   output: string;
@@ -25,7 +39,7 @@ export interface Outcome {
 export async function run(file: string, ...args: string[]): Promise<Outcome> {
   const child = spawn(file, args, {
     cwd: ROOT,
-    env: { ...process.env, STACK_FOLDER: folder },
+    env: env(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -37,7 +51,7 @@ export async function run(file: string, ...args: string[]): Promise<Outcome> {
 
 /** Runs `node stack/<name>.ts` as npm would, and answers what it printed. */
 export const command = (name: string, ...args: string[]): Promise<Outcome> =>
-  run(process.execPath, join(ROOT, 'stack', `${name}.ts`), ...args);
+  run(process.execPath, script(name), ...args);
 
 /** What the newest run says about itself. */
 export const record = (): RunRecord =>
