@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, globSync, statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import {
   NotAvailableError,
   obtainBinary,
@@ -117,7 +118,7 @@ export async function planNativeRun(
       ready: { port },
       source: 'npm',
     });
-  buildService(progress('backend-example'));
+  await buildService(progress('backend-example'), stop);
   const backend = component('backend-example');
   processes.push({
     ...planned(backend, {
@@ -168,7 +169,10 @@ export async function obtainBinaries(
 }
 
 // Only when a source file is newer than the build: a warm start is a matter of seconds.
-function buildService(progress: Progress): void {
+async function buildService(
+  progress: Progress,
+  stop: AbortSignal,
+): Promise<void> {
   const folder = join(ROOT, 'backend-example');
   const built = join(folder, 'dist/main.js');
   const sources = globSync(['src/**/*.ts', '*.json'], { cwd: folder }).map(
@@ -177,12 +181,11 @@ function buildService(progress: Progress): void {
   if (existsSync(built) && statSync(built).mtimeMs > Math.max(...sources))
     return;
   progress('building the service');
-  const build = spawnSync('npm', ['run', 'build', '-w', 'backend-example'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  });
-  if (build.status !== 0)
-    throw new Error(
-      `The service does not compile:\n${build.stdout}${build.stderr}`,
-    );
+  const args = ['run', 'build', '-w', 'backend-example'];
+  await promisify(execFile)('npm', args, { cwd: ROOT, signal: stop }).catch(
+    ({ stdout, stderr }: { stdout: string; stderr: string }) => {
+      stop.throwIfAborted();
+      throw new Error(`The service does not compile:\n${stdout}${stderr}`);
+    },
+  );
 }
