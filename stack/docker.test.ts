@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -8,6 +9,7 @@ import { describe, it } from 'node:test';
 import { run, type Outcome } from '../test/docker/engine.ts';
 import { temporaryFolder } from '../test/temporary-folder.ts';
 import { ROOT } from './components.ts';
+import type { RunRecord } from './run-folder.ts';
 
 /** Runs `node stack/<name>.ts` with a `docker` that answers like this shell script. */
 function command(
@@ -140,6 +142,91 @@ describe('npm start', () => {
       /^"docker compose stop" ended .* Try again: npm stop$/m,
     );
     assert.doesNotMatch(output, /Nothing is left/);
+  });
+});
+
+describe('npm run status', () => {
+  /** Runs it after a native run that has left this record. */
+  function status(record: RunRecord, script: string): Promise<Outcome> {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'run.json'), JSON.stringify(record));
+    return command('status', script, {}, folder);
+  }
+  const crashed = { supervisor: 0, ended: 'yesterday: mimir', components: [] };
+
+  it('tells of a crashed native run where there are no containers', async () => {
+    const { code, output } = await status(crashed, working(''));
+    assert.equal(code, 1, output);
+    assert.match(
+      output,
+      /^The stack is not running\. It ended yesterday: mimir/,
+    );
+  });
+
+  it('shows containers where there are any', async () => {
+    const ps = `'compose ps') echo the table;;`;
+    const { code, output } = await status(crashed, working('', ps));
+    assert.equal(code, 0, output);
+    assert.match(output, /^the table/);
+  });
+
+  it('tells what is starting and what is not ready', async () => {
+    const supervisor = spawn(process.execPath, [
+      '-e',
+      'setInterval(() => {}, 1000)',
+      'supervisor.ts',
+    ]);
+    const part = { version: '1', source: 'cache', pid: supervisor.pid! };
+    const components = [
+      { ...part, name: 'loki', title: 'Loki' },
+      { ...part, name: 'postgres', title: 'PostgreSQL', readyAfter: 900 },
+    ];
+    try {
+      const { output } = await status(
+        { supervisor: supervisor.pid!, components },
+        'exit 1',
+      );
+      assert.match(output, /^Loki +1 +starting +\d+ MB +pid/m);
+      assert.match(
+        output,
+        /^PostgreSQL +1 +NOT READY +\d+ MB +started in 0\.9 s .* nothing listens on port 15432$/m,
+      );
+    } finally {
+      supervisor.kill();
+    }
+  });
+});
+
+describe('npm run doctor', () => {
+  it('asks for the ports of the containers while these do not run', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const services = { loki: { ports: [{ published: String(port) }] } };
+    const config = JSON.stringify({ services });
+    try {
+      const { output } = await command(
+        'doctor',
+        working('', `'compose config') echo '${config}';;`),
+      );
+      assert.match(
+        output,
+        new RegExp(
+          `^✘ Ports +Port ${port}, which Loki needs, is held by process ${process.pid} `,
+          'm',
+        ),
+      );
+    } finally {
+      other.close();
+    }
+  });
+
+  it('does not take an error of Compose for a stack that runs', async () => {
+    const { output } = await command(
+      'doctor',
+      working('', `'compose ps') echo 'yaml: line 7: surprise' >&2; exit 15;;`),
+    );
+    assert.match(output, /^✘ Stack +does not run/m);
   });
 });
 
