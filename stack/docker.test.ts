@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -17,11 +17,12 @@ function command(
   script: string,
   env: Record<string, string> = {},
   folder = temporaryFolder(),
+  ...args: string[]
 ): Promise<Outcome> {
   const file = join(folder, 'docker');
   writeFileSync(file, `#!/bin/sh\n${script}`);
   chmodSync(file, 0o755);
-  return run(process.execPath, [join(ROOT, `stack/${name}.ts`)], {
+  return run(process.execPath, [join(ROOT, `stack/${name}.ts`), ...args], {
     PATH: `${folder}:${process.env.PATH}`,
     STACK_FOLDER: folder,
     ...env,
@@ -227,6 +228,52 @@ describe('npm run doctor', () => {
       working('', `'compose ps') echo 'yaml: line 7: surprise' >&2; exit 15;;`),
     );
     assert.match(output, /^✘ Stack +does not run/m);
+  });
+});
+
+describe('npm run lesson', () => {
+  /** Runs one that pauses a container, and presses Ctrl-C twice; `unpause` is how the repair goes. */
+  async function lesson(unpause: string): Promise<Outcome> {
+    const stores = createServer((request, response) =>
+      response.end(
+        request.url!.startsWith('/api/v2/alerts')
+          ? '[]'
+          : '{"data": {"result": []}}',
+      ),
+    );
+    await once(stores.listen(0, '127.0.0.1'), 'listening');
+    const port = String((stores.address() as AddressInfo).port);
+    const script = working(
+      '',
+      `'compose pause') (for i in 1 2; do sleep 0.5; kill -INT $PPID; done) >/dev/null 2>&1 &;;`,
+      `'compose unpause') sleep 1; ${unpause};;`,
+    );
+    return command(
+      'lesson',
+      script,
+      { BOOKS_PORT: port, LOKI_PORT: port, ALERTMANAGER_PORT: port },
+      undefined,
+      'collector-down',
+    ).finally(() => {
+      stores.close();
+      stores.closeAllConnections();
+    });
+  }
+
+  it('repairs what it broke after Ctrl-C, and is not cut short by another', async () => {
+    const folder = temporaryFolder();
+    const { code, output } = await lesson(`echo > ${folder}/repaired`);
+    assert.equal(code, 130, output);
+    assert.ok(existsSync(join(folder, 'repaired')), output);
+  });
+
+  it('says so when the repair fails', async () => {
+    const { code, output } = await lesson('echo no such container >&2; exit 1');
+    assert.equal(code, 130, output);
+    assert.match(
+      output,
+      /^"docker compose unpause otel-collector" failed: no such container$/m,
+    );
   });
 });
 
