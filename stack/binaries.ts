@@ -37,6 +37,12 @@ export interface Binary {
 /** The program cannot be had on this machine; the message lists what was tried. */
 export class NotAvailableError extends Error {}
 
+/** For `.catch`: makes this error an answer, and only this one. */
+export function notAvailable(error: unknown): NotAvailableError {
+  if (error instanceof NotAvailableError) return error;
+  throw error;
+}
+
 /** A download is not what its publisher says it is. Never ignored, never retried silently. */
 class ChecksumError extends Error {}
 

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 export const ROOT = resolve(import.meta.dirname, '..');
 
 /** Where a native binary comes from when neither a path nor the cache has it. */
-export interface BinarySource {
+interface BinarySource {
   /** The program's name on PATH and in the release archive. */
   program: string;
   /** The environment variable that names a binary to use. */
@@ -16,7 +16,7 @@ export interface BinarySource {
   goModule?: GoModule;
 }
 
-export interface Release {
+interface Release {
   url: string;
   /** A text with lines "<sha256>  <file name>", or with the sha256 alone. */
   checksumUrl: string;
@@ -173,13 +173,7 @@ export const tempoStandIn: Component = {
   ports: identity(3200, 55681),
   readyUrl: `http://127.0.0.1:${published('TEMPO_PORT', 3200)}/ready`,
   folders: {},
-  args: () => [
-    join(ROOT, 'stack/tempo-stand-in.ts'),
-    '--port',
-    '3200',
-    '--otlp-port',
-    '55681',
-  ],
+  args: () => [join(ROOT, 'stack/tempo-stand-in.ts')],
 };
 
 /** A program of Mimir's release: the server, or mimirtool. */

@@ -430,14 +430,9 @@ function rulerReaches(name: 'mimir' | 'loki'): Hop {
 
 async function notification(): Promise<string> {
   const service_name = `doctor-${canary.number}`;
-  const endsAt = new Date(Date.now() + 60_000).toISOString();
-  await fetch(`${ask.ALERTMANAGER}/api/v2/alerts`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify([
-      { labels: { alertname: 'DoctorCanary', service_name }, endsAt },
-    ]),
-    signal: AbortSignal.timeout(3_000),
+  await ask.sendAlert({
+    labels: { alertname: 'DoctorCanary', service_name },
+    endsAt: new Date(Date.now() + 60_000),
   });
   const otherwise = `its notification of an alert is not in Loki after ${DEADLINE_MS / 1000} s. Is the address of "local" in alertmanager.yml that of webhook_event in otel-collector-config.yaml? Alertmanager says why: ${log('alertmanager')}`;
   const logql = `{service_name="alertmanager"} | affected_service="${service_name}"`;

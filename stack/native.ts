@@ -37,7 +37,7 @@ export interface PlannedProcess {
   after?: string;
 }
 
-export interface NativePlan {
+interface NativePlan {
   processes: PlannedProcess[];
   /** One sentence for each thing that is not as in Docker. */
   remarks: string[];

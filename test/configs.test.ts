@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { NotAvailableError, obtainBinary } from '../stack/binaries.ts';
+import { notAvailable, obtainBinary } from '../stack/binaries.ts';
 import {
   ROOT,
   component,
@@ -348,14 +348,7 @@ const validators: Record<string, (config: string) => string[]> = {
 describe('each component accepts its config', () => {
   for (const [name, args] of Object.entries(validators))
     it(`${name}`, async (t) => {
-      const binary = await obtainBinary(
-        component(name),
-        () => {},
-        new AbortController().signal,
-      ).catch((error: unknown) => {
-        if (error instanceof NotAvailableError) return error;
-        throw error;
-      });
+      const binary = await obtainBinary(component(name)).catch(notAvailable);
       if (binary instanceof Error) return t.skip(binary.message);
       const folder = temporaryFolder();
       await writeNativeConfig(component(name), folder, folder);

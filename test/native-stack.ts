@@ -64,11 +64,17 @@ export async function start(): Promise<Outcome> {
   return outcome;
 }
 
+/** Stops a component, with its own children, from doing anything; or lets it go on. */
+export function signal(name: string, signal: 'STOP' | 'CONT'): void {
+  const { pid } = record().components.find((part) => part.name === name)!;
+  spawnSync('pkill', [`-${signal}`, '-P', String(pid)]);
+  process.kill(pid, `SIG${signal}`);
+}
+
 /** Starts one component with its config of this repository and nothing around it; its data stay for the next start. */
 export async function startAlone(name: string): Promise<ManagedProcess> {
   const part = component(name);
-  const { signal } = new AbortController();
-  const { file } = await obtainBinary(part, () => {}, signal);
+  const { file } = await obtainBinary(part);
   const config = join(folder, 'config', name);
   const data = join(folder, 'data', name);
   await mkdir(data, { recursive: true });
@@ -78,6 +84,10 @@ export async function startAlone(name: string): Promise<ManagedProcess> {
     { file, args: part.args({ config, data, program: file }) },
     join(folder, `${name}.log`),
   );
-  await started.waitUntilReady(httpReady(part.readyUrl!), 20_000, signal);
+  await started.waitUntilReady(
+    httpReady(part.readyUrl!),
+    20_000,
+    new AbortController().signal,
+  );
   return started;
 }
