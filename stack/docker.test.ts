@@ -108,7 +108,7 @@ describe('npm start', () => {
       'start',
       working(
         'sleep 1',
-        `'compose config') echo '{"services": {"my-own": {"ports": [{"published": "1"}, {}]}}}';;`,
+        `'compose config') echo '{"services": {"my-own": {"ports": [{"published": "1"}, {}, {"published": "8000-8010"}]}}}';;`,
         `'ps --filter') case "$*" in *--quiet) echo 4711;; esac;;`,
         `'inspect --format') echo my-own 2026-01-01T00:00:00Z healthy;;`,
       ),

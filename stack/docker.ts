@@ -133,7 +133,7 @@ async function publishedPorts(): Promise<{ title: string; port: number }[]> {
   };
   return Object.entries(services).flatMap(([name, { ports = [] }]) =>
     ports
-      .filter(({ published }) => published) // without one, Docker takes a free port
+      .filter(({ published }) => Number(published)) // none, or a range: Docker takes a free one
       .map(({ published }) => ({
         title: composeService(name).title,
         port: Number(published),

@@ -24,9 +24,8 @@ try {
   readOptions();
   await requireService();
   const inDocker = !(await runningNow()) && (await dockerAnswers());
-  const file = inDocker ? '' : await obtainK6();
   stop.signal.throwIfAborted();
-  k6 = inDocker ? composeLoad() : runHere(file);
+  k6 = inDocker ? composeLoad() : await runHere();
   const [code] = (await once(k6, 'exit')) as [number | null];
   process.exitCode = code ?? 1;
 } catch (error) {
@@ -50,7 +49,7 @@ function readOptions(): void {
     );
 }
 
-async function obtainK6(): Promise<string> {
+async function runHere(): Promise<ChildProcess> {
   const line = new ProgressLine();
   const { file } = await obtainBinary(
     loadGenerator,
@@ -58,11 +57,7 @@ async function obtainK6(): Promise<string> {
     stop.signal,
   );
   line.clear();
-  return file;
-}
-
-function runHere(program: string): ChildProcess {
-  const args = loadGenerator.args({ config: '', data: '', program });
+  const args = loadGenerator.args({ config: '', data: '', program: file });
   const env = { ...process.env, ...loadGenerator.env };
-  return spawn(program, args, { env, stdio: 'inherit' });
+  return spawn(file, args, { env, stdio: 'inherit' });
 }

@@ -16,11 +16,12 @@ import { temporaryFolder } from './temporary-folder.ts';
 /** Where this test's stack keeps its data, logs and rewritten configs. */
 export const folder = temporaryFolder();
 
-/** The stack of this test, and never the user's own in Docker: no engine answers at this address. */
+/** The stack of this test, and never the user's own: no Docker answers at this address, and no database is named. */
 const env = () => ({
   ...process.env,
   STACK_FOLDER: folder,
   DOCKER_HOST: `unix://${folder}/no-docker.sock`,
+  DATABASE_URL: '',
 });
 const script = (name: string) => join(ROOT, 'stack', `${name}.ts`);
 
