@@ -32,7 +32,7 @@ export interface Span {
   service: string;
 }
 
-export interface Alert {
+interface Alert {
   labels: Record<string, string>;
   annotations: Record<string, string>;
 }
@@ -164,6 +164,27 @@ export async function queryAlerts(name: string): Promise<Alert[]> {
     inhibited: 'false',
   }).toString();
   return json<Alert[]>(url);
+}
+
+/**
+ * Hands an alert to Alertmanager, as a ruler does.
+ * @throws Error saying that it does not answer or does not take it
+ */
+export async function sendAlert(alert: {
+  labels: Record<string, string>;
+  annotations?: Record<string, string>;
+  endsAt?: Date;
+}): Promise<void> {
+  const response = await fetch(`${ALERTMANAGER}/api/v2/alerts`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify([alert]),
+    signal: AbortSignal.timeout(3_000),
+  });
+  if (!response.ok)
+    throw new Error(
+      `Alertmanager answers an alert with ${response.status} ${await response.text()}`,
+    );
 }
 
 /** The exemplars of the last hour of a metric, oldest first: each remembers one request's trace id. */

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { strToU8, zipSync } from 'fflate';
 import { create } from 'tar';
@@ -24,6 +25,9 @@ describe('obtainBinary', () => {
   const requests: { path: string; range: string | undefined }[] = [];
   /** Ends the connection in the middle of the next answer. */
   let breakNext = false;
+  /** Archives are sent when so many are asked for. */
+  let together = 1;
+  const held: (() => void)[] = [];
 
   before(async () => {
     const work = temporaryFolder();
@@ -70,7 +74,12 @@ describe('obtainBinary', () => {
         response.write(content.subarray(0, HALF));
         // not at once: what is still on its way when a connection breaks is lost
         setTimeout(() => request.socket.end(), 300);
-      } else response.end(content.subarray(from));
+        return;
+      }
+      const send = () => response.end(content.subarray(from));
+      if (/SUMS|256/.test(path)) return void send();
+      held.push(send);
+      if (held.length === together) for (const each of held.splice(0)) each();
     });
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
     base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -100,7 +109,7 @@ describe('obtainBinary', () => {
     },
   });
   const obtain = (part: Component): Promise<Binary> =>
-    obtainBinary(part, () => {}, new AbortController().signal, folder);
+    obtainBinary(part, undefined, undefined, folder);
   const runs = ({ file }: Binary) =>
     spawnSync(file, { encoding: 'utf8' }).stdout.trim();
 
@@ -145,6 +154,27 @@ describe('obtainBinary', () => {
       requests.filter(({ path }) => path === '/sample.tar.gz').at(-1)?.range,
       `bytes=${HALF}-`,
     );
+  });
+
+  it('lets two processes download the same at once', async () => {
+    together = 2;
+    try {
+      const code = `import { obtainBinary } from ${JSON.stringify(join(import.meta.dirname, 'binaries.ts'))};
+        const part = ${JSON.stringify(sample('sample.tar.gz'))};
+        console.log(JSON.stringify(await obtainBinary(part, undefined, undefined, ${JSON.stringify(folder)})));`;
+      const args = ['--input-type=module', '-e', code];
+      const both = await Promise.all(
+        [1, 2].map(() => promisify(execFile)(process.execPath, args)),
+      );
+      for (const { stdout } of both) {
+        const binary = JSON.parse(stdout) as Binary;
+        assert.equal(binary.source, 'release');
+        assert.equal(runs(binary), 'sample version 1.2.3');
+      }
+      assert.deepEqual(await readdir(folder), ['sample-1.2.3']);
+    } finally {
+      together = 1;
+    }
   });
 
   it('says so when the checksum file does not name the archive, and keeps nothing', async () => {

@@ -37,6 +37,12 @@ export interface Binary {
 /** The program cannot be had on this machine; the message lists what was tried. */
 export class NotAvailableError extends Error {}
 
+/** For `.catch`: makes this error an answer, and only this one. */
+export function notAvailable(error: unknown): NotAvailableError {
+  if (error instanceof NotAvailableError) return error;
+  throw error;
+}
+
 /** A download is not what its publisher says it is. Never ignored, never retried silently. */
 class ChecksumError extends Error {}
 
@@ -54,8 +60,8 @@ const cacheFolder = join(
  */
 export async function obtainBinary(
   { title, version, binary }: Program,
-  progress: Progress,
-  stop: AbortSignal,
+  progress: Progress = () => {},
+  stop: AbortSignal = new AbortController().signal,
   cache: string = cacheFolder,
 ): Promise<Binary> {
   if (!binary)
@@ -151,7 +157,8 @@ function findOnPath(program: string, version: string): string | undefined {
 
 /**
  * Downloads a release, compares it with the published checksum, and unpacks it into `folder`.
- * What was downloaded of an interrupted archive is kept and continued.
+ * What was downloaded of an interrupted archive is kept and continued. Another process may download
+ * the same at the same time: each works in a folder of its own, and who comes second finds it done.
  */
 async function downloadRelease(
   release: { url: string; checksumUrl: string; path: string },
@@ -159,41 +166,57 @@ async function downloadRelease(
   progress: Progress,
   stop: AbortSignal,
 ): Promise<void> {
-  const archive = join(
-    dirname(folder),
-    `${basename(folder)}.${basename(release.url)}`,
-  );
-  await mkdir(dirname(archive), { recursive: true });
+  await mkdir(dirname(folder), { recursive: true });
   const checksum = await publishedChecksum(release, stop);
-  await download(release.url, archive, progress, stop);
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(archive), hash);
-  if (hash.digest('hex') !== checksum) {
-    await rm(archive);
-    throw new ChecksumError(
-      `${release.url} does not match its published checksum (${release.checksumUrl}) and was deleted. Run the command again; if it stays so, do not use this download.`,
-    );
+  const work = await mkdtemp(`${folder}.`);
+  const archive = join(work, basename(release.url));
+  const part = `${folder}.${basename(release.url)}.part`;
+  try {
+    await rename(part, archive).catch(() => {}); // nothing is left, or another process has it
+    try {
+      await download(release.url, archive, progress, stop);
+    } catch (error) {
+      await rename(archive, part).catch(() => {});
+      throw error;
+    }
+    const hash = createHash('sha256');
+    await pipeline(createReadStream(archive), hash);
+    if (hash.digest('hex') !== checksum)
+      throw new ChecksumError(
+        `${release.url} does not match its published checksum (${release.checksumUrl}) and was deleted. Run the command again; if it stays so, do not use this download.`,
+      );
+    const unpacked = join(work, 'unpacked');
+    await unpack(archive, release.path, unpacked);
+    await chmod(join(unpacked, release.path), 0o755).catch(() => {
+      throw new Error(`${release.url} holds no file ${release.path}`);
+    });
+    await rename(unpacked, folder).catch((error: unknown) => {
+      if (!existsSync(join(folder, release.path))) throw error;
+    });
+  } finally {
+    await rm(work, { recursive: true, force: true });
   }
-  const unpacked = `${folder}.unpacking`;
-  await rm(unpacked, { recursive: true, force: true });
-  await mkdir(unpacked, { recursive: true });
+}
+
+/** Unpacks an archive, of which only the program at `path` is needed; or takes it for the program. */
+async function unpack(
+  archive: string,
+  path: string,
+  folder: string,
+): Promise<void> {
+  await mkdir(folder);
   if (archive.endsWith('.tar.gz'))
-    await extract({ file: archive, cwd: unpacked });
+    await extract({ file: archive, cwd: folder });
   else if (archive.endsWith('.zip'))
     for (const [name, bytes] of Object.entries(
       unzipSync(await readFile(archive), {
-        filter: ({ name }) => name === release.path,
+        filter: ({ name }) => name === path,
       }),
     )) {
-      await mkdir(join(unpacked, dirname(name)), { recursive: true });
-      await writeFile(join(unpacked, name), bytes);
+      await mkdir(join(folder, dirname(name)), { recursive: true });
+      await writeFile(join(folder, name), bytes);
     }
-  else await cp(archive, join(unpacked, release.path));
-  await chmod(join(unpacked, release.path), 0o755).catch(() => {
-    throw new Error(`${release.url} holds no file ${release.path}`);
-  });
-  await rename(unpacked, folder);
-  await rm(archive);
+  else await rename(archive, join(folder, path));
 }
 
 async function publishedChecksum(
@@ -241,9 +264,7 @@ async function download(
   progress: Progress,
   stop: AbortSignal,
 ): Promise<void> {
-  const part = `${file}.part`;
-  if (existsSync(file)) return;
-  const have = await stat(part).then(
+  const have = await stat(file).then(
     ({ size }) => size,
     () => 0,
   );
@@ -252,25 +273,20 @@ async function download(
     stop,
     have > 0 ? { range: `bytes=${have}-` } : {},
   );
-  if (response.status !== 416) {
-    // 416: we have all of it; 206: the rest follows; 200: the server begins again
-    const continued = response.status === 206;
-    let done = continued ? have : 0;
-    const total = done + Number(response.headers.get('content-length') ?? 0);
-    const body = Readable.fromWeb(response.body!).on(
-      'data',
-      (bytes: Buffer) => {
-        done += bytes.length;
-        progress(`downloading: ${megabytes(done)} of ${megabytes(total)} MB`);
-      },
-    );
-    await pipeline(
-      body,
-      createWriteStream(part, { flags: continued ? 'a' : 'w' }),
-      { signal: stop },
-    );
-  }
-  await rename(part, file);
+  // 416: we have all of it; 206: the rest follows; 200: the server begins again
+  if (response.status === 416) return;
+  const continued = response.status === 206;
+  let done = continued ? have : 0;
+  const total = done + Number(response.headers.get('content-length') ?? 0);
+  const body = Readable.fromWeb(response.body!).on('data', (bytes: Buffer) => {
+    done += bytes.length;
+    progress(`downloading: ${megabytes(done)} of ${megabytes(total)} MB`);
+  });
+  await pipeline(
+    body,
+    createWriteStream(file, { flags: continued ? 'a' : 'w' }),
+    { signal: stop },
+  );
 }
 
 const megabytes = (bytes: number) => Math.round(bytes / 1e6);

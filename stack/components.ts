@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 export const ROOT = resolve(import.meta.dirname, '..');
 
 /** Where a native binary comes from when neither a path nor the cache has it. */
-export interface BinarySource {
+interface BinarySource {
   /** The program's name on PATH and in the release archive. */
   program: string;
   /** The environment variable that names a binary to use. */
@@ -16,7 +16,7 @@ export interface BinarySource {
   goModule?: GoModule;
 }
 
-export interface Release {
+interface Release {
   url: string;
   /** A text with lines "<sha256>  <file name>", or with the sha256 alone. */
   checksumUrl: string;
@@ -173,13 +173,7 @@ export const tempoStandIn: Component = {
   ports: identity(3200, 55681),
   readyUrl: `http://127.0.0.1:${published('TEMPO_PORT', 3200)}/ready`,
   folders: {},
-  args: () => [
-    join(ROOT, 'stack/tempo-stand-in.ts'),
-    '--port',
-    '3200',
-    '--otlp-port',
-    '55681',
-  ],
+  args: () => [join(ROOT, 'stack/tempo-stand-in.ts')],
 };
 
 /** A program of Mimir's release: the server, or mimirtool. */
@@ -422,9 +416,26 @@ export const tools: Record<
   },
 };
 
+const find = (name: string) =>
+  [...components, loadGenerator].find((c) => c.name === name);
+
 /** The component of this name. */
 export function component(name: string): Component {
-  const found = [...components, loadGenerator].find((c) => c.name === name);
+  const found = find(name);
   if (!found) throw new Error(`there is no component ${name}`);
   return found;
 }
+
+/** How a container is called: a component, or a service of the user's own in docker-compose.override.yaml. */
+export const composeService = (
+  name: string,
+): Pick<Component, 'title' | 'version'> =>
+  find(name) ?? { title: name, version: '' };
+
+/** The ports that these need on 127.0.0.1 in a native run. */
+export const nativePorts = (
+  parts: Component[],
+): { title: string; port: number }[] =>
+  parts.flatMap(({ title, ports }) =>
+    Object.values(ports).map((port) => ({ title, port })),
+  );

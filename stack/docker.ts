@@ -1,7 +1,7 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { ROOT, component, loadGenerator } from './components.ts';
+import { ROOT, composeService, loadGenerator } from './components.ts';
 import { portHolder, refuseBusyPorts } from './processes.ts';
 
 /** Compose names containers and volumes after it. The tests have one of their own. */
@@ -26,6 +26,9 @@ export async function dockerAnswers(): Promise<boolean> {
   return true;
 }
 
+/** Ctrl-C came while containers started, and they could not be stopped. */
+export class StopError extends Error {}
+
 /**
  * Builds and starts every container, and returns when all of them are healthy.
  * @param onReady is told when a container becomes healthy, and how long after its start
@@ -36,16 +39,8 @@ export async function composeUp(
   progress: (text: string) => void,
   stop: AbortSignal,
 ): Promise<void> {
-  await refuseBusyPorts(await publishedPorts(), async (port) => {
-    const list = ['ps', '--filter', `publish=${port}`, '--format'];
-    const { output } = await docker(
-      ...list,
-      '{{.Names}} {{.Label "com.docker.compose.project"}}',
-    );
-    const [name, project] = output.split(' ');
-    if (project === PROJECT) return undefined; // it runs already: Compose brings it up to date
-    return name ? `the container ${name}` : portHolder(port);
-  });
+  await refuseBusyContainerPorts();
+  stop.throwIfAborted();
   const child = spawn('docker', ['compose', 'up', '--build', '--wait'], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -75,7 +70,9 @@ export async function composeUp(
   while (!(await Promise.race([over, sleep(500, false)]))) await report();
   stop.removeEventListener('abort', pass);
   if (stop.aborted) {
-    await compose('stop');
+    await compose('stop').catch((error: Error) => {
+      throw new StopError(`${error.message} Try again: npm stop`);
+    });
     throw new Error('stopped');
   }
   if ((await ended) !== 0) throw new Error(await explain(output));
@@ -96,16 +93,37 @@ export async function composeCommand(...args: string[]): Promise<void> {
 export const composeStatus = () => compose('ps', '--all');
 
 /** True when at least one container of the stack runs. */
-export const composeRuns = async () =>
-  (await docker('compose', 'ps', '--quiet')).output !== '';
+export const composeRuns = () => lists('--quiet');
+
+/** True when there is one, running or ended. */
+export const composeExists = () => lists('--all', '--quiet');
+
+async function lists(...options: string[]): Promise<boolean> {
+  const { ok, output } = await docker('compose', 'ps', ...options);
+  return ok && output !== '';
+}
 
 /** The folder in which Docker keeps images and volumes. */
 export const dockerFolder = async () =>
   (await docker('info', '--format', '{{.DockerRootDir}}')).output;
 
-/** Runs the load generator in a container until it ends; it gets LOAD_RATE and LOAD_DURATION. */
+/** Starts the load generator in a container; it gets LOAD_RATE and LOAD_DURATION, its exit code is k6's. */
 export const composeLoad = () =>
-  compose('run', '--rm', '--build', '--no-deps', loadGenerator.name);
+  spawnCompose('run', '--rm', '--build', '--no-deps', loadGenerator.name);
+
+/** @throws Error that names each port which the containers need and who holds it */
+export async function refuseBusyContainerPorts(): Promise<void> {
+  await refuseBusyPorts(await publishedPorts(), async (port) => {
+    const list = ['ps', '--filter', `publish=${port}`, '--format'];
+    const { output } = await docker(
+      ...list,
+      '{{.Names}} {{.Label "com.docker.compose.project"}}',
+    );
+    const [name, project] = output.split(' ');
+    if (project === PROJECT) return undefined; // it runs already: Compose brings it up to date
+    return name ? `the container ${name}` : portHolder(port);
+  });
+}
 
 async function publishedPorts(): Promise<{ title: string; port: number }[]> {
   const { ok, output } = await docker('compose', 'config', '--format', 'json');
@@ -114,10 +132,12 @@ async function publishedPorts(): Promise<{ title: string; port: number }[]> {
     services: Record<string, { ports?: { published?: string }[] }>;
   };
   return Object.entries(services).flatMap(([name, { ports = [] }]) =>
-    ports.map(({ published }) => ({
-      title: component(name).title,
-      port: Number(published),
-    })),
+    ports
+      .filter(({ published }) => Number(published)) // none, or a range: Docker takes a free one
+      .map(({ published }) => ({
+        title: composeService(name).title,
+        port: Number(published),
+      })),
   );
 }
 
@@ -177,7 +197,7 @@ async function explain(output: string): Promise<string> {
     '--tail=20',
     service,
   );
-  return `${component(service).title} did not get ready. The end of its log ("docker compose logs ${service}" shows all):\n${log.output.replace(/^/gm, '    ')}`;
+  return `${composeService(service).title} did not get ready. The end of its log ("docker compose logs ${service}" shows all):\n${log.output.replace(/^/gm, '    ')}`;
 }
 
 async function docker(
@@ -195,12 +215,17 @@ async function docker(
   );
 }
 
-/** Runs a command of Compose that people read the output of. */
-function compose(...args: string[]): Promise<void> {
-  const child = spawn('docker', ['compose', ...args], {
+/** Starts a command of Compose that people read the output of. */
+function spawnCompose(...args: string[]): ChildProcess {
+  return spawn('docker', ['compose', ...args], {
     cwd: ROOT,
     stdio: 'inherit',
   });
+}
+
+/** Runs it to its end. */
+function compose(...args: string[]): Promise<void> {
+  const child = spawnCompose(...args);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) =>

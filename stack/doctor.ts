@@ -8,6 +8,7 @@ import {
   component,
   components,
   dockerOnlySettings,
+  nativePorts,
   published,
 } from './components.ts';
 import {
@@ -15,6 +16,7 @@ import {
   composeRuns,
   dockerAnswers,
   dockerFolder,
+  refuseBusyContainerPorts,
 } from './docker.ts';
 import {
   httpReady,
@@ -64,7 +66,7 @@ const canary = {
 const hops: Record<string, Hop> = {
   Stack: { after: [], check: stack },
   Configuration: { after: [], check: configuration },
-  Ports: { after: [], check: ports },
+  Ports: { after: ['Configuration'], check: ports },
   Disk: { after: [], check: disk },
   Clock: { after: ['Stack'], check: clock },
   Versions: { after: ['Stack'], check: versions },
@@ -239,17 +241,15 @@ async function configuration(): Promise<string> {
 /** As long as the stack does not run, its ports have to be free; then they have to lead to it. */
 async function ports(): Promise<string> {
   if (await isBroken('Stack')) {
-    const all = components.flatMap(({ title, ports }) =>
-      Object.values(ports).map((port) => ({ title, port })),
-    );
-    await refuseBusyPorts(all, portHolder);
+    if (docker) await refuseBusyContainerPorts();
+    else await refuseBusyPorts(nativePorts(components), portHolder);
     return 'are free';
   }
   for (const { title, address } of components.filter((part) => part.address)) {
     const { port } = new URL(address!);
     if (await isListening(Number(port), '::1'))
       throw new Error(
-        `localhost:${port} leads past ${title}: it may also mean [::1]:${port}, which is held by ${await portHolder(Number(port))}. End that, or use 127.0.0.1`,
+        `localhost:${port} leads past ${title}: it may also mean [::1]:${port}, which is held by ${await portHolder(Number(port), '::1')}. End that, or use 127.0.0.1`,
       );
   }
   const grpc = published('OTLP_GRPC_PORT', 4317);
@@ -430,14 +430,9 @@ function rulerReaches(name: 'mimir' | 'loki'): Hop {
 
 async function notification(): Promise<string> {
   const service_name = `doctor-${canary.number}`;
-  const endsAt = new Date(Date.now() + 60_000).toISOString();
-  await fetch(`${ask.ALERTMANAGER}/api/v2/alerts`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify([
-      { labels: { alertname: 'DoctorCanary', service_name }, endsAt },
-    ]),
-    signal: AbortSignal.timeout(3_000),
+  await ask.sendAlert({
+    labels: { alertname: 'DoctorCanary', service_name },
+    endsAt: new Date(Date.now() + 60_000),
   });
   const otherwise = `its notification of an alert is not in Loki after ${DEADLINE_MS / 1000} s. Is the address of "local" in alertmanager.yml that of webhook_event in otel-collector-config.yaml? Alertmanager says why: ${log('alertmanager')}`;
   const logql = `{service_name="alertmanager"} | affected_service="${service_name}"`;

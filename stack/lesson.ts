@@ -1,6 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { styleText } from 'node:util';
-import { GRAFANA, poll, queryAlerts, type LogLine } from './backends.ts';
+import {
+  GRAFANA,
+  poll,
+  queryAlerts,
+  whyDown,
+  type LogLine,
+} from './backends.ts';
 import { component } from './components.ts';
 import {
   Traffic,
@@ -10,8 +15,7 @@ import {
   thaw,
   type Faults,
 } from './faults.ts';
-import { httpReady } from './processes.ts';
-import { fail } from './terminal.ts';
+import { fail, heading } from './terminal.ts';
 
 interface Lesson {
   what: string;
@@ -105,18 +109,19 @@ async function teach(lesson: Lesson): Promise<void> {
   const { alert, requests } = lesson;
   await requireStack(alert);
   const traffic = new Traffic(requests?.pace ?? 20, requests?.path);
-  const stop = () => {
-    void repair().finally(() => process.exit(130));
-  };
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  let repaired = false;
-  const repair = async () => {
-    if (repaired) return;
-    repaired = true;
-    await lesson.repairs();
-    if (requests) await traffic.stop();
-    traffic.pace = 40; // what goes well makes up for what did not
-  };
+  let repaired: Promise<void> | undefined;
+  const repair = () =>
+    (repaired ??= (async () => {
+      await lesson.repairs();
+      if (requests) await traffic.stop();
+      traffic.pace = 40; // what goes well makes up for what did not
+    })());
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      void repair()
+        .catch(fail)
+        .finally(() => process.exit(130));
+    });
   try {
     const began = Date.now();
     heading('1. Break it');
@@ -158,16 +163,13 @@ async function teach(lesson: Lesson): Promise<void> {
   } finally {
     await repair();
     await traffic.stop();
-    process.removeListener('SIGINT', stop).removeListener('SIGTERM', stop);
   }
 }
 
 /** Fails when the stack does not run, or when the alert is already there. */
 async function requireStack(alert: string): Promise<void> {
   for (const name of ['backend-example', 'loki', 'alertmanager']) {
-    const problem = await httpReady(component(name).readyUrl!)(
-      AbortSignal.timeout(3_000),
-    );
+    const problem = await whyDown(name);
     if (problem) throw new Error(`${problem}. Start the stack with: npm start`);
   }
   if ((await queryAlerts(alert)).length > 0)
@@ -188,8 +190,4 @@ function missing(alert: string, what: string, ms: number): string {
 
 function secondsSince(time: number): number {
   return Math.round((Date.now() - time) / 1000);
-}
-
-function heading(text: string): void {
-  console.log(`\n${styleText('bold', text)}`);
 }

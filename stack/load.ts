@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { obtainBinary } from './binaries.ts';
@@ -11,14 +11,23 @@ import { ProgressLine, fail } from './terminal.ts';
 // k6 runs in one too; its exit code is ours: 99 when more than 1 % of the answers were not as expected.
 
 const stop = new AbortController();
+let k6: ChildProcess | undefined;
 // Once k6 runs, Ctrl-C reaches it as well: it then ends early, with its summary.
 process.on('SIGINT', () => stop.abort());
+for (const signal of ['SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => {
+    stop.abort();
+    k6?.kill(signal);
+  });
 
 try {
   readOptions();
   await requireService();
-  if (!(await runningNow()) && (await dockerAnswers())) await composeLoad();
-  else await runHere();
+  const inDocker = !(await runningNow()) && (await dockerAnswers());
+  stop.signal.throwIfAborted();
+  k6 = inDocker ? composeLoad() : await runHere();
+  const [code] = (await once(k6, 'exit')) as [number | null];
+  process.exitCode = code ?? 1;
 } catch (error) {
   fail(stop.signal.aborted ? 'Stopped.' : error);
 }
@@ -40,7 +49,7 @@ function readOptions(): void {
     );
 }
 
-async function runHere(): Promise<void> {
+async function runHere(): Promise<ChildProcess> {
   const line = new ProgressLine();
   const { file } = await obtainBinary(
     loadGenerator,
@@ -50,7 +59,5 @@ async function runHere(): Promise<void> {
   line.clear();
   const args = loadGenerator.args({ config: '', data: '', program: file });
   const env = { ...process.env, ...loadGenerator.env };
-  const k6 = spawn(file, args, { env, stdio: 'inherit' });
-  const [code] = (await once(k6, 'exit')) as [number | null];
-  process.exitCode = code ?? 1;
+  return spawn(file, args, { env, stdio: 'inherit' });
 }

@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, globSync, statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import {
   NotAvailableError,
   obtainBinary,
@@ -13,6 +14,7 @@ import {
   component,
   components,
   dockerOnlySettings,
+  nativePorts,
   tempoStandIn,
   type Component,
 } from './components.ts';
@@ -35,7 +37,7 @@ export interface PlannedProcess {
   after?: string;
 }
 
-export interface NativePlan {
+interface NativePlan {
   processes: PlannedProcess[];
   /** One sentence for each thing that is not as in Docker. */
   remarks: string[];
@@ -50,19 +52,14 @@ export async function planNativeRun(
   progress: (name: string) => Progress,
   stop: AbortSignal,
 ): Promise<NativePlan> {
-  const ownDatabase = process.env.DATABASE_URL === undefined;
+  const ownDatabase = !process.env.DATABASE_URL; // empty is as good as not set
   const wanted = components.filter((c) => ownDatabase || c.name !== 'postgres');
   const settings = dockerOnlySettings();
   if (settings.length > 0)
     throw new Error(
       `Without Docker, ports and versions are fixed: unset ${settings.join(', ')} (in your shell or in .env) and run the command again.`,
     );
-  await refuseBusyPorts(
-    wanted.flatMap(({ title, ports }) =>
-      Object.values(ports).map((port) => ({ title, port })),
-    ),
-    portHolder,
-  );
+  await refuseBusyPorts(nativePorts(wanted), portHolder);
   const binaries = await obtainBinaries(wanted, progress, stop);
   const remarks: string[] = [];
   const processes: PlannedProcess[] = [];
@@ -121,7 +118,7 @@ export async function planNativeRun(
       ready: { port },
       source: 'npm',
     });
-  buildService(progress('backend-example'));
+  await buildService(progress('backend-example'), stop);
   const backend = component('backend-example');
   processes.push({
     ...planned(backend, {
@@ -129,7 +126,7 @@ export async function planNativeRun(
       args: backend.args({ config: '', data: '', program: '' }),
       env: {
         ...backend.env,
-        DATABASE_URL: process.env.DATABASE_URL ?? databaseUrl(port),
+        DATABASE_URL: process.env.DATABASE_URL || databaseUrl(port),
       },
       cwd: join(ROOT, 'backend-example'),
     }),
@@ -172,7 +169,10 @@ export async function obtainBinaries(
 }
 
 // Only when a source file is newer than the build: a warm start is a matter of seconds.
-function buildService(progress: Progress): void {
+async function buildService(
+  progress: Progress,
+  stop: AbortSignal,
+): Promise<void> {
   const folder = join(ROOT, 'backend-example');
   const built = join(folder, 'dist/main.js');
   const sources = globSync(['src/**/*.ts', '*.json'], { cwd: folder }).map(
@@ -181,12 +181,11 @@ function buildService(progress: Progress): void {
   if (existsSync(built) && statSync(built).mtimeMs > Math.max(...sources))
     return;
   progress('building the service');
-  const build = spawnSync('npm', ['run', 'build', '-w', 'backend-example'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  });
-  if (build.status !== 0)
-    throw new Error(
-      `The service does not compile:\n${build.stdout}${build.stderr}`,
-    );
+  const args = ['run', 'build', '-w', 'backend-example'];
+  await promisify(execFile)('npm', args, { cwd: ROOT, signal: stop }).catch(
+    ({ stdout, stderr }: { stdout: string; stderr: string }) => {
+      stop.throwIfAborted();
+      throw new Error(`The service does not compile:\n${stdout}${stderr}`);
+    },
+  );
 }

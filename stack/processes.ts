@@ -202,12 +202,12 @@ export async function isListening(
   });
 }
 
-/** Who listens on a TCP port: "process 4711 (nginx: master process)", or "another process". */
-export async function portHolder(port: number): Promise<string> {
+/** Who listens on a TCP port, at `::1` if that is asked: "process 4711 (nginx: master process)", or that it cannot be seen. */
+export async function portHolder(port: number, host?: '::1'): Promise<string> {
   const pid =
     process.platform === 'linux'
-      ? await listenerOnLinux(port)
-      : await listenerByLsof(port);
+      ? await listenerOnLinux(port, host)
+      : await listenerByLsof(port, host);
   if (pid === undefined)
     return 'a process of another user, or one outside this container';
   return `process ${pid} (${(await commandLine(pid)) ?? 'already gone'})`;
@@ -244,16 +244,15 @@ export async function commandLine(pid: number): Promise<string | undefined> {
       return (await readFile(`/proc/${pid}/cmdline`, 'utf8'))
         .replaceAll('\0', ' ')
         .trim();
-    const { stdout } = await promisify(execFile)('ps', [
-      '-o',
-      'args=',
-      '-p',
-      String(pid),
-    ]);
-    return stdout.trim();
+    return await ps('args=', pid);
   } catch {
     return undefined;
   }
+}
+
+async function ps(column: string, pid: number): Promise<string> {
+  const args = ['-o', column, '-p', String(pid)];
+  return (await promisify(execFile)('ps', args)).stdout.trim();
 }
 
 /** Resident memory in MB (10^6 bytes), or undefined where it cannot be read. */
@@ -261,21 +260,27 @@ export async function residentMegabytes(
   pid: number,
 ): Promise<number | undefined> {
   try {
-    const status = await readFile(`/proc/${pid}/status`, 'utf8');
-    return Math.round(
-      (Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024) / 1e6,
-    );
+    const kilobytes =
+      process.platform === 'linux'
+        ? /VmRSS:\s+(\d+) kB/.exec(
+            await readFile(`/proc/${pid}/status`, 'utf8'),
+          )?.[1]
+        : await ps('rss=', pid);
+    return Math.round((Number(kilobytes) * 1024) / 1e6);
   } catch {
     return undefined;
   }
 }
 
 // /proc/net/tcp*: column 1 is "address:PORT" in hex, column 3 the state (0A = LISTEN), column 9 the socket's inode.
-async function listenerOnLinux(port: number): Promise<number | undefined> {
+async function listenerOnLinux(
+  port: number,
+  host?: '::1',
+): Promise<number | undefined> {
   const hexPort = port.toString(16).toUpperCase().padStart(4, '0');
   const tables = await Promise.all(
-    ['/proc/net/tcp', '/proc/net/tcp6'].map((file) =>
-      readFile(file, 'utf8').catch(() => ''),
+    (host ? ['tcp6'] : ['tcp', 'tcp6']).map((table) =>
+      readFile(`/proc/net/${table}`, 'utf8').catch(() => ''),
     ),
   );
   const inodes = tables
@@ -294,11 +299,14 @@ async function listenerOnLinux(port: number): Promise<number | undefined> {
   return undefined;
 }
 
-async function listenerByLsof(port: number): Promise<number | undefined> {
+async function listenerByLsof(
+  port: number,
+  host?: '::1',
+): Promise<number | undefined> {
   const { stdout } = await promisify(execFile)('lsof', [
     '-nP',
     '-t',
-    `-iTCP:${port}`,
+    `-i${host ? 6 : ''}TCP:${port}`,
     '-sTCP:LISTEN',
   ]).catch(() => ({ stdout: '' }));
   return stdout ? Number(stdout.split('\n')[0]) : undefined;

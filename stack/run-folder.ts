@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { ROOT, component } from './components.ts';
-import { commandLine, httpReady } from './processes.ts';
+import { whyDown } from './backends.ts';
+import { ROOT } from './components.ts';
+import { commandLine } from './processes.ts';
 
 /** Where a native run keeps its data, logs and rewritten configs. STACK_FOLDER chooses another. */
 const runFolder = resolve(process.env.STACK_FOLDER ?? join(ROOT, '.stack'));
@@ -21,7 +22,7 @@ export interface RunRecord {
   components: RunningComponent[];
 }
 
-export interface RunningComponent {
+interface RunningComponent {
   name: string;
   title: string;
   version: string;
@@ -54,9 +55,7 @@ export async function runningNow(): Promise<RunRecord | undefined> {
 
 /** @throws Error that says how to start the stack when the books service does not answer */
 export async function requireService(): Promise<void> {
-  const problem = await httpReady(component('backend-example').readyUrl!)(
-    AbortSignal.timeout(5_000),
-  );
+  const problem = await whyDown('backend-example');
   if (!problem) return;
   const last = (await runningNow()) ? undefined : await readRecord();
   throw new Error(

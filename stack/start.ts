@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, component, components } from './components.ts';
-import { composeUp, dockerAnswers } from './docker.ts';
+import { ROOT, components, composeService } from './components.ts';
+import { StopError, composeUp, dockerAnswers } from './docker.ts';
 import { planNativeRun, type PlannedProcess } from './native.ts';
 import { logFolder, runningNow } from './run-folder.ts';
 import type { SupervisorMessage } from './supervisor.ts';
 import { ProgressLine, fail } from './terminal.ts';
 
+const RUNNING = 'The stack is already running (npm stop ends it).';
 const began = performance.now();
 const native = process.argv.includes('--native');
 const stop = new AbortController();
@@ -17,12 +18,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 
 try {
   if (await runningNow()) {
-    console.log('The stack is already running (npm stop ends it).');
+    console.log(RUNNING);
   } else if (!native && (await dockerAnswers())) {
     console.log('Starting with Docker Compose.\n');
     await composeUp(
       (name, afterMs) => {
-        const { title, version } = component(name);
+        const { title, version } = composeService(name);
         line.clear();
         printReady(title, version, afterMs, 'container');
       },
@@ -42,7 +43,7 @@ try {
   await printAddresses();
 } catch (error) {
   line.clear();
-  if (stop.signal.aborted) {
+  if (stop.signal.aborted && !(error instanceof StopError)) {
     console.error('\nStopped. Nothing is left running.');
     process.exitCode = 130;
   } else fail(error);
@@ -55,6 +56,8 @@ async function startNative(): Promise<void> {
   );
   line.clear();
   stop.signal.throwIfAborted();
+  // Another npm start may have been faster.
+  if (await runningNow()) return console.log(RUNNING);
   await superviseUntilReady(plan.processes);
   console.log(`\nAll ready in ${seconds(performance.now() - began)}.`);
   for (const remark of plan.remarks) console.log(`\nNote: ${remark}`);

@@ -1,5 +1,6 @@
 import { component } from './components.ts';
-import { composeStatus, dockerAnswers } from './docker.ts';
+import { composeExists, composeStatus, dockerAnswers } from './docker.ts';
+import { postgresReady } from './postgres.ts';
 import { httpReady, residentMegabytes } from './processes.ts';
 import { logFolder, readRecord, runningNow } from './run-folder.ts';
 import { fail } from './terminal.ts';
@@ -15,24 +16,33 @@ try {
       pid,
       readyAfter,
     } of run.components) {
-      const { readyUrl } = component(name);
-      const problem = readyUrl
-        ? await httpReady(readyUrl)(AbortSignal.timeout(2_000))
-        : undefined;
+      const { readyUrl, ports } = component(name);
+      const check = readyUrl
+        ? httpReady(readyUrl)
+        : postgresReady(ports[5432]!);
+      const problem = await check(AbortSignal.timeout(2_000));
+      const starting = readyAfter === undefined;
       console.log(
         [
           title.padEnd(24),
           version.padEnd(8),
-          (problem ? 'NOT READY' : 'ready').padEnd(10),
+          (starting ? 'starting' : problem ? 'NOT READY' : 'ready').padEnd(10),
           `${(await residentMegabytes(pid)) ?? '?'} MB`.padStart(7),
-          `started in ${((readyAfter ?? 0) / 1000).toFixed(1)} s`.padStart(17),
+          (starting
+            ? ''
+            : `started in ${(readyAfter / 1000).toFixed(1)} s`
+          ).padStart(17),
           `  pid ${pid}, from ${source}`,
           problem ?? '',
         ].join(' '),
       );
     }
     console.log(`\nLogs: ${logFolder}`);
-  } else if (await dockerAnswers().catch(() => false)) await composeStatus();
+  } else if (
+    (await dockerAnswers().catch(() => false)) &&
+    (await composeExists())
+  )
+    await composeStatus();
   else {
     const last = await readRecord();
     console.log(

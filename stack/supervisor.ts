@@ -33,6 +33,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
   process.on(signal, () => void end('it was asked to stop'));
 
 async function run(planned: PlannedProcess[]): Promise<void> {
+  writeRecord(record); // from now on another npm start sees this run
   mkdirSync(logFolder, { recursive: true });
   const ready = new Map<string, PromiseWithResolvers<void>>();
   for (const { name } of planned) ready.set(name, Promise.withResolvers());

@@ -1,3 +1,5 @@
+import { styleText } from 'node:util';
+
 /** One line at the bottom of the terminal that shows how far each running piece of work is. */
 export class ProgressLine {
   private readonly parts = new Map<string, string>();
@@ -30,4 +32,9 @@ export class ProgressLine {
 export function fail(error: unknown): void {
   console.error(`\n${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
+}
+
+/** Prints the title of what comes next. */
+export function heading(text: string): void {
+  console.log(`\n${styleText('bold', text)}`);
 }

@@ -1,4 +1,3 @@
-import { styleText } from 'node:util';
 import {
   BOOKS,
   GRAFANA,
@@ -15,7 +14,7 @@ import {
 import { exploreUrl, type ExploreQuery } from '../grafana/src/explore-url.ts';
 import { component, tempoStandIn } from './components.ts';
 import { requireService } from './run-folder.ts';
-import { fail } from './terminal.ts';
+import { fail, heading } from './terminal.ts';
 
 /** How long the signals may take to their stores before the tour says what is missing. */
 const DEADLINE_MS = 30_000;
@@ -242,8 +241,4 @@ function formatLog({ timeNs, line, labels }: LogLine): string {
     .toISOString()
     .slice(11, 23);
   return `  ${time}  ${(labels.detected_level ?? '?').padEnd(5)}  ${line}   span_id=${labels.span_id}`;
-}
-
-function heading(text: string): void {
-  console.log(`\n${styleText('bold', text)}`);
 }

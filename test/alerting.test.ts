@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -14,11 +14,12 @@ import {
   MIMIR,
   poll,
   queryAlerts,
+  sendAlert,
   sendOtlp,
   type LogLine,
 } from '../stack/backends.ts';
 import { ROOT } from '../stack/components.ts';
-import { command, folder, start, startAlone } from './native-stack.ts';
+import { command, folder, signal, start, startAlone } from './native-stack.ts';
 
 // Every alert on the real Mimir, Loki, collector and Alertmanager, with the rules as they are shipped:
 // its cause, its notification in Loki and in Slack (a server here that answers as Slack does), its end.
@@ -27,7 +28,7 @@ import { command, folder, start, startAlone } from './native-stack.ts';
 process.env.STACK_FOLDER = folder; // read when these are loaded
 process.env.FAULTS_ENABLED = 'true';
 const { Traffic, notifications } = await import('../stack/faults.ts');
-const { configFolder, runningNow } = await import('../stack/run-folder.ts');
+const { configFolder } = await import('../stack/run-folder.ts');
 
 interface SlackMessage {
   attachments: {
@@ -191,9 +192,6 @@ describe('alerts', { concurrency: 1 }, () => {
     return [...new Set(lines.map(({ labels }) => labels.alertname!))].sort();
   }
 
-  const pidOf = async (name: string) =>
-    (await runningNow())!.components.find((part) => part.name === name)!.pid;
-
   let errorBurst: ReturnType<typeof lesson>;
   let slowQuery: ReturnType<typeof lesson>;
   let noisyLogs: ReturnType<typeof lesson>;
@@ -254,8 +252,7 @@ describe('alerts', { concurrency: 1 }, () => {
   it('slow SQL, a blocked event loop, and a store that does not answer', async () => {
     cause = Date.now();
     slowQuery = lesson('slow-query');
-    const tempo = await pidOf('tempo');
-    process.kill(tempo, 'SIGSTOP');
+    signal('tempo', 'STOP');
     const blocking = setInterval(() => {
       const headers = { 'x-fault': 'blockMs=250' };
       void fetch(`${BOOKS}/books/find?limit=1`, { headers }).catch(() => {});
@@ -269,7 +266,7 @@ describe('alerts', { concurrency: 1 }, () => {
       ]);
     } finally {
       clearInterval(blocking);
-      process.kill(tempo, 'SIGCONT');
+      signal('tempo', 'CONT');
     }
     assert.equal((await told()).length, 8);
     await slowQuery.prints('4. Wait until');
@@ -320,14 +317,8 @@ describe('alerts', { concurrency: 1 }, () => {
     const service = 'backend-example';
     const database = (only: 'loki' | 'slack') =>
       arrives('DatabaseUnreachable', service, cause, /database_up is 0/, only);
-    const postgres = String(await pidOf('postgres'));
-    // with its workers: each connection has one
-    const all = (signal: string) => {
-      spawnSync('pkill', [`-${signal}`, '-P', postgres]);
-      process.kill(Number(postgres), signal as NodeJS.Signals);
-    };
     await configure(wrong);
-    all('SIGSTOP');
+    signal('postgres', 'STOP');
     try {
       await database('slack');
       await arrives(
@@ -341,7 +332,7 @@ describe('alerts', { concurrency: 1 }, () => {
       // What did not arrive is sent again.
       await database('loki');
     } finally {
-      all('SIGCONT');
+      signal('postgres', 'CONT');
     }
     for (const { labels } of await notifications(
       'NotificationsFailing',
@@ -407,23 +398,11 @@ describe('Alertmanager', { concurrency: 1 }, () => {
     const told = () =>
       local.messages.map((m) => `${m.status} ${m.groupLabels.alertname}`);
     /** As a ruler does it: every alert that fires, again and again. */
-    const post = async (alert: string, endsAt?: Date) => {
-      const response = await fetch('http://127.0.0.1:9093/api/v2/alerts', {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify([
-          {
-            labels: {
-              alertname: alert,
-              service_name: 'a',
-              severity: 'warning',
-            },
-            endsAt: endsAt ?? new Date(Date.now() + 240_000),
-          },
-        ]),
+    const post = (alertname: string, endsAt = new Date(Date.now() + 240_000)) =>
+      sendAlert({
+        labels: { alertname, service_name: 'a', severity: 'warning' },
+        endsAt,
       });
-      assert.equal(response.status, 200);
-    };
     const seen = (text: string) =>
       wait(text, () => Promise.resolve(told().includes(text)));
     let alertmanager = await startAlone('alertmanager');

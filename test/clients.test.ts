@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { BOOKS, queryMetrics } from '../stack/backends.ts';
-import { NotAvailableError, obtainBinary } from '../stack/binaries.ts';
+import { notAvailable, obtainBinary } from '../stack/binaries.ts';
 import { ROOT, loadGenerator } from '../stack/components.ts';
 import { command, folder, start } from './native-stack.ts';
 import { eventually } from './signals.ts';
@@ -28,14 +28,7 @@ async function counts(
   );
 }
 
-const k6 = await obtainBinary(
-  loadGenerator,
-  () => {},
-  new AbortController().signal,
-).catch((error: unknown) => {
-  if (error instanceof NotAvailableError) return error;
-  throw error;
-});
+const k6 = await obtainBinary(loadGenerator).catch(notAvailable);
 const skip = k6 instanceof Error && k6.message;
 
 describe('npm run load', { concurrency: 1 }, () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { NotAvailableError, obtainBinary } from '../stack/binaries.ts';
+import { notAvailable, obtainBinary } from '../stack/binaries.ts';
 import {
   ROOT,
   component,
@@ -84,6 +84,25 @@ describe('versions', () => {
       compose.services.postgres.image,
       `postgres:\${POSTGRES_VERSION:-${component('postgres').version}}-bookworm`,
     ));
+});
+
+describe('the build of the service', () => {
+  it('makes nothing of source with a type error, which the next npm start would run', () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'src'));
+    writeFileSync(join(folder, 'src/main.ts'), "export const n: number = 'x';");
+    const ours = join(ROOT, 'backend-example/tsconfig.build.json');
+    const own = {
+      extends: ours,
+      compilerOptions: { rootDir: 'src', outDir: 'dist', types: [] },
+      include: ['src'],
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(own));
+    const tsc = join(ROOT, 'node_modules/.bin/tsc');
+    const { stdout } = spawnSync(tsc, ['-p', folder], { encoding: 'utf8' });
+    assert.match(stdout, /src\/main\.ts.* error TS2322/);
+    assert.equal(existsSync(join(folder, 'dist/main.js')), false);
+  });
 });
 
 describe('docker-compose.yaml', () => {
@@ -329,14 +348,7 @@ const validators: Record<string, (config: string) => string[]> = {
 describe('each component accepts its config', () => {
   for (const [name, args] of Object.entries(validators))
     it(`${name}`, async (t) => {
-      const binary = await obtainBinary(
-        component(name),
-        () => {},
-        new AbortController().signal,
-      ).catch((error: unknown) => {
-        if (error instanceof NotAvailableError) return error;
-        throw error;
-      });
+      const binary = await obtainBinary(component(name)).catch(notAvailable);
       if (binary instanceof Error) return t.skip(binary.message);
       const folder = temporaryFolder();
       await writeNativeConfig(component(name), folder, folder);

@@ -435,19 +435,15 @@ function spanFacts(
   text: string,
   elsewhere: Set<string>,
 ): Iterable<Fact> {
-  const plain = text.replace(
-    /&(quot|lt|gt|amp|#39);/g,
-    (all) => ENTITIES[all]!,
-  );
-  if (elsewhere.has(plain)) return [['name: of another project', undefined]];
-  if (/^npm (?!install|pkg)/.test(plain)) return commandFacts(plain);
-  const facts = [...portFacts(plain), ...versionFacts(plain)];
-  if (/^\d{4,5}$/.test(plain)) facts.push(...portFacts(`:${plain}`));
-  if (facts.length > 0 || sources().includes(plain)) {
+  if (elsewhere.has(text)) return [['name: of another project', undefined]];
+  if (/^npm (?!install|pkg)/.test(text)) return commandFacts(text);
+  const facts = [...portFacts(text), ...versionFacts(text)];
+  if (/^\d{4,5}$/.test(text)) facts.push(...portFacts(`:${text}`));
+  if (facts.length > 0 || sources().includes(text)) {
     if (facts.length === 0) facts.push(['name: said in a source', undefined]);
     return facts;
   }
-  for (const [match] of plain.matchAll(/[\w$@~.][\w$@./:-]*/g)) {
+  for (const [match] of text.matchAll(/[\w$@~.][\w$@./:-]*/g)) {
     const word = match.replace(/[.:]$/, '');
     if (word.length < 3) continue;
     if (/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/.test(word))
@@ -467,14 +463,6 @@ function spanFacts(
   }
   return facts;
 }
-
-const ENTITIES: Record<string, string> = {
-  '&quot;': '"',
-  '&lt;': '<',
-  '&gt;': '>',
-  '&amp;': '&',
-  '&#39;': "'",
-};
 
 /** A URL's path with an id in the place of a parameter, such as books/find/1. */
 const isRoute = (word: string) =>

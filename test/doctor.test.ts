@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -7,7 +6,7 @@ import { createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ALERTMANAGER, LOKI, MIMIR, TEMPO } from '../stack/backends.ts';
-import { command, folder, record, start } from './native-stack.ts';
+import { command, folder, record, signal, start } from './native-stack.ts';
 import { eventually } from './signals.ts';
 
 // Each hop is broken on purpose, and the doctor has to see that one and no other.
@@ -55,13 +54,6 @@ async function assertWell(): Promise<Diagnosis> {
     last = await diagnose();
     return last.wrong.length === 0 && last;
   }).catch(() => assert.fail(last?.output));
-}
-
-/** Stops a component, with its own children, from doing anything; and lets it go on. */
-function signal(name: string, signal: 'STOP' | 'CONT'): void {
-  const { pid } = record().components.find((part) => part.name === name)!;
-  spawnSync('pkill', [`-${signal}`, '-P', String(pid)]);
-  process.kill(pid, `SIG${signal}`);
 }
 
 /** Code that the doctor's process runs first. */
@@ -201,7 +193,7 @@ describe('npm run doctor', { concurrency: 1 }, () => {
     try {
       await assertWrong(
         'Ports',
-        new RegExp(`\\[::1\\]:5555, which is held by process`),
+        new RegExp(`\\[::1\\]:5555, which is held by process ${process.pid} `),
       );
     } finally {
       other.close();

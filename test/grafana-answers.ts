@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import {
-  ALERTMANAGER,
-  LOKI,
   MIMIR,
   queryExemplars,
+  queryLogMetrics,
   queryLogs,
   queryMetrics,
   queryTrace,
   searchTraces,
+  sendAlert,
   type Sample,
 } from '../stack/backends.ts';
 import {
@@ -24,19 +24,6 @@ import { eventually, logsOf, traceOf } from './signals.ts';
 
 // Every question that Grafana asks, put to the stores themselves: each must have an answer, with the
 // labels that its legend shows. Grafana itself is not needed for it.
-
-/** The newest value of each series of a LogQL metric query. */
-async function queryLogMetric(logql: string): Promise<Sample[]> {
-  const url = new URL('/loki/api/v1/query', LOKI);
-  url.searchParams.set('query', logql);
-  const response = await fetch(url);
-  assert.equal(response.status, 200, await response.clone().text());
-  const { data } = (await response.json()) as any;
-  return data.result.map(({ metric, value }: any) => ({
-    labels: metric,
-    value: Number(value[1]),
-  }));
-}
 
 const named = (samples: Sample[], legend: string[]): string[] =>
   samples
@@ -54,7 +41,7 @@ const answers: Record<
 > = {
   metric: async (query, legend) => named(await queryMetrics(query), legend),
   'log metric': async (query, legend) =>
-    named(await queryLogMetric(query), legend),
+    named(await queryLogMetrics(query), legend),
   'log lines': async (query) =>
     (await queryLogs(query)).map(({ line }) => line),
   traces: searchTraces,
@@ -84,21 +71,6 @@ const answers: Record<
 const exemplarLabel: string =
   datasource('mimir').exemplarTraceIdDestinations[0].name;
 
-/** An alert from outside, to the real Alertmanager, as a ruler would send it. */
-async function sendAlert(): Promise<void> {
-  const response = await fetch(`${ALERTMANAGER}/api/v2/alerts`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify([
-      {
-        labels: { alertname: 'Test', service_name: 'test', severity: 'info' },
-        annotations: { summary: 'Sent by the tests' },
-      },
-    ]),
-  });
-  assert.equal(response.status, 200, await response.text());
-}
-
 const ask = (question: Question): Promise<string[]> =>
   eventually(question.query || question.kind, async () => {
     const found = await answers[question.kind](
@@ -116,7 +88,12 @@ export function itAnswersGrafana(
   run: () => { traces: Record<string, string>; hasTempo: boolean },
 ): void {
   // What Alertmanager tells is shown, too; it takes a moment, so this comes first.
-  before(() => sendAlert());
+  before(() =>
+    sendAlert({
+      labels: { alertname: 'Test', service_name: 'test', severity: 'info' },
+      annotations: { summary: 'Sent by the tests' },
+    }),
+  );
 
   const answered = (question: Question) => {
     const { where, kind, query } = question;

@@ -30,7 +30,7 @@ export interface Question {
 }
 
 /** A link and what it must lead to: a dashboard, or a query in Explore. */
-export interface Link {
+interface Link {
   where: string;
   url: string;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { obtainBinary } from '../stack/binaries.ts';
@@ -16,6 +16,21 @@ import { temporaryFolder } from './temporary-folder.ts';
 /** Where this test's stack keeps its data, logs and rewritten configs. */
 export const folder = temporaryFolder();
 
+/** The stack of this test, and never the user's own: no Docker answers at this address, and no database is named. */
+const env = () => ({
+  ...process.env,
+  STACK_FOLDER: folder,
+  DOCKER_HOST: `unix://${folder}/no-docker.sock`,
+  DATABASE_URL: '',
+});
+const script = (name: string) => join(ROOT, 'stack', `${name}.ts`);
+
+// After Ctrl-C, too; before the folder is removed.
+process.prependOnceListener('exit', () => {
+  if (existsSync(join(folder, 'run.json')) && !record().ended)
+    spawnSync(process.execPath, [script('stop')], { env: env() });
+});
+
 export interface Outcome {
   code: number | null;
   output: string;
@@ -25,7 +40,7 @@ export interface Outcome {
 export async function run(file: string, ...args: string[]): Promise<Outcome> {
   const child = spawn(file, args, {
     cwd: ROOT,
-    env: { ...process.env, STACK_FOLDER: folder },
+    env: env(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -37,7 +52,7 @@ export async function run(file: string, ...args: string[]): Promise<Outcome> {
 
 /** Runs `node stack/<name>.ts` as npm would, and answers what it printed. */
 export const command = (name: string, ...args: string[]): Promise<Outcome> =>
-  run(process.execPath, join(ROOT, 'stack', `${name}.ts`), ...args);
+  run(process.execPath, script(name), ...args);
 
 /** What the newest run says about itself. */
 export const record = (): RunRecord =>
@@ -50,11 +65,17 @@ export async function start(): Promise<Outcome> {
   return outcome;
 }
 
+/** Stops a component, with its own children, from doing anything; or lets it go on. */
+export function signal(name: string, signal: 'STOP' | 'CONT'): void {
+  const { pid } = record().components.find((part) => part.name === name)!;
+  spawnSync('pkill', [`-${signal}`, '-P', String(pid)]);
+  process.kill(pid, `SIG${signal}`);
+}
+
 /** Starts one component with its config of this repository and nothing around it; its data stay for the next start. */
 export async function startAlone(name: string): Promise<ManagedProcess> {
   const part = component(name);
-  const { signal } = new AbortController();
-  const { file } = await obtainBinary(part, () => {}, signal);
+  const { file } = await obtainBinary(part);
   const config = join(folder, 'config', name);
   const data = join(folder, 'data', name);
   await mkdir(data, { recursive: true });
@@ -64,6 +85,10 @@ export async function startAlone(name: string): Promise<ManagedProcess> {
     { file, args: part.args({ config, data, program: file }) },
     join(folder, `${name}.log`),
   );
-  await started.waitUntilReady(httpReady(part.readyUrl!), 20_000, signal);
+  await started.waitUntilReady(
+    httpReady(part.readyUrl!),
+    20_000,
+    new AbortController().signal,
+  );
   return started;
 }

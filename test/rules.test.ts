@@ -33,8 +33,7 @@ const rules = [...rulesOf(MIMIR), ...rulesOf(LOKI)];
 
 /** Runs a tool in the repository's folder; it has to find nothing wrong. */
 async function run(name: keyof typeof tools, ...args: string[]): Promise<void> {
-  const { signal } = new AbortController();
-  const { file } = await obtainBinary(tools[name], () => {}, signal);
+  const { file } = await obtainBinary(tools[name]);
   const { status, stdout, stderr } = spawnSync(file, args, {
     cwd: ROOT,
     encoding: 'utf8',

