@@ -123,6 +123,7 @@ describe('obtainBinary', () => {
       requests.length = 0;
       assert.deepEqual(await obtain(sample(archive)), {
         file: first.file,
+        version: '1.2.3',
         source: 'cache',
       });
       assert.deepEqual(requests, []);
@@ -200,6 +201,7 @@ describe('obtainBinary', () => {
     process.env.SAMPLE_BINARY = file;
     assert.deepEqual(await obtain(sample('sample.zip')), {
       file,
+      version: '',
       source: 'variable',
     });
     assert.deepEqual(requests, []);
@@ -224,6 +226,7 @@ describe('obtainBinary', () => {
       await writeFile(file, PROGRAM);
       assert.deepEqual(await obtain(sample('sample.zip')), {
         file,
+        version: '1.2.3',
         source: 'path',
       });
     } finally {

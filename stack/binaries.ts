@@ -30,7 +30,8 @@ export type Progress = (text: string) => void;
 export interface Binary {
   /** Absolute path of the program. */
   file: string;
-  /** `variable`: named by its environment variable, so that its version is not known. */
+  /** Empty where it is not known: of a program that its environment variable names. */
+  version: string;
   source: 'variable' | 'path' | 'cache' | 'release' | 'build';
 }
 
@@ -76,21 +77,23 @@ export async function obtainBinary(
         `${variable}=${named} is not a program that can be run`,
       );
     });
-    return { file, source: 'variable' };
+    return { file, version: '', source: 'variable' };
   }
   const onPath = findOnPath(program, version);
-  if (onPath) return { file: onPath, source: 'path' };
+  if (onPath) return { file: onPath, version, source: 'path' };
 
   const tried: string[] = [];
   const built = goModule && join(await buildFolder(), program);
-  if (built && existsSync(built)) return { file: built, source: 'cache' };
+  const builtVersion = goModule?.version ?? version;
+  if (built && existsSync(built))
+    return { file: built, version: builtVersion, source: 'cache' };
   if (release) {
     const folder = join(cache, `${program}-${version}`);
     const file = join(folder, release.path);
-    if (existsSync(file)) return { file, source: 'cache' };
+    if (existsSync(file)) return { file, version, source: 'cache' };
     try {
       await downloadRelease(release, folder, progress, stop);
-      return { file, source: 'release' };
+      return { file, version, source: 'release' };
     } catch (error) {
       if (error instanceof ChecksumError || stop.aborted) throw error;
       tried.push(
@@ -104,7 +107,7 @@ export async function obtainBinary(
       await inTurn(() =>
         buildGoModule(goModule, program, version, folder, progress, stop),
       );
-      return { file: join(folder, program), source: 'build' };
+      return { file: built!, version: builtVersion, source: 'build' };
     } catch (error) {
       if (stop.aborted) throw error;
       tried.push(reasonOf(error));

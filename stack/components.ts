@@ -32,6 +32,8 @@ export interface GoModule {
   /** Go's -ldflags -X: where the program keeps its version. */
   versionVariable?: string;
   tags?: string;
+  /** What is built, where the pinned version does not exist as a module. */
+  version?: string;
   /** A command that writes Go source before the build, and the folder it writes. */
   generate?: { command: string[]; folder: string };
 }
@@ -176,6 +178,15 @@ export const tempoStandIn: Component = {
   args: () => [join(ROOT, 'stack/tempo-stand-in.ts')],
 };
 
+/** "of 2026-04-23": the day of the commit that the module names. */
+const builtMimir = readFileSync(
+  join(ROOT, 'stack/go/mimir/go.mod'),
+  'utf8',
+).replace(
+  /[^]*grafana\/mimir v\S+?\.(\d{4})(\d\d)(\d\d)\d{6}-[^]*/,
+  'of $1-$2-$3',
+);
+
 /** A program of Mimir's release: the server, or mimirtool. */
 const mimirBinary = (program: string, variable: string): BinarySource => {
   const url = `https://github.com/grafana/mimir/releases/download/mimir-${versionOf('mimir')}/${program}-${os}-${arch}`;
@@ -190,6 +201,7 @@ const mimirBinary = (program: string, variable: string): BinarySource => {
     goModule: {
       folder: 'mimir',
       package: `github.com/grafana/mimir/cmd/${program}`,
+      version: builtMimir,
     },
   };
 };

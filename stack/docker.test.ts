@@ -76,6 +76,13 @@ describe('npm start', () => {
       /^An image could not be pulled: /m,
     ],
     [
+      'says that the engine is too old',
+      working(
+        `echo "can't set healthcheck.start_interval as feature require Docker Engine v25 or later" >&2; exit 1`,
+      ),
+      /^The Docker engine is too old .*: version 25 or newer is needed/m,
+    ],
+    [
       'shows the log of the container that does not get ready',
       working(
         `echo 'dependency failed to start: container lgtm-stack-loki-1 is unhealthy' >&2; exit 1`,

@@ -167,6 +167,10 @@ async function healthyContainers(): Promise<
 /** The usual failures of `docker compose up`, by what it says about them. */
 const CAUSES: [RegExp, string][] = [
   [
+    /start_interval/,
+    `The Docker engine is too old for the health checks: version 25 or newer is needed (https://docs.docker.com/engine/install/). ${NATIVE}`,
+  ],
+  [
     /no space left on device/i,
     'The disk is full: "docker system df" shows what Docker keeps, "docker system prune" removes what nothing uses.',
   ],

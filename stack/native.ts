@@ -98,8 +98,8 @@ export async function planNativeRun(
         args: part.args(folders),
         cwd: folders.data,
       }),
+      version: found!.version,
       source: found!.source,
-      ...(found!.source === 'variable' && { version: '' }),
     });
   }
   if (processes.some((p) => p.source === 'stand-in'))
