@@ -25,7 +25,7 @@ try {
       console.log(
         [
           title.padEnd(24),
-          version.padEnd(8),
+          version.padEnd(14),
           (starting ? 'starting' : problem ? 'NOT READY' : 'ready').padEnd(10),
           `${(await residentMegabytes(pid)) ?? '?'} MB`.padStart(7),
           (starting

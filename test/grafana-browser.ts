@@ -130,4 +130,11 @@ export function itShowsInGrafana(
       .first()
       .waitFor();
   });
+
+  inGrafana('a notification is a mark across the graphs', async () => {
+    await page.goto(`${GRAFANA}/d/books-service?viewPanel=panel-4`);
+    await page.getByTestId('data-testid annotation-marker').last().hover();
+    await page.getByText('Test firing').first().waitFor();
+    await page.getByText('Sent by the tests').first().waitFor();
+  });
 }

@@ -130,10 +130,7 @@ export const dashboardQuestions: Question[] = dashboards.flatMap(
         }),
       ),
       ...(annotations.list ?? []).flatMap((annotation: any) =>
-        questionsOf(`${title} › ${annotation.name}`, {
-          ...annotation,
-          ...annotation.target,
-        }),
+        questionsOf(`${title} › ${annotation.name}`, annotation),
       ),
     ];
   },

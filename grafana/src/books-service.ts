@@ -54,7 +54,7 @@ export default dashboard(
         },
         units.PercentUnit,
         metric(errorRatio(chosenRequests), 'server errors'),
-      ),
+      ).axisSoftMax(0.05), // an axis for nothing but 0 would go up to 10000 %
       graph(
         {
           title: 'Duration, 95th percentile',
