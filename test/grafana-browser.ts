@@ -5,6 +5,7 @@ import { chromium, type Browser, type Page } from 'playwright-core';
 import { dashboards } from '../grafana/src/dashboards.ts';
 import { exploreUrl } from '../grafana/src/explore-url.ts';
 import { GRAFANA } from '../stack/backends.ts';
+import { logsOf, traceOf } from './signals.ts';
 
 // Grafana itself, as a person sees it: every dashboard is opened, and every link between logs, traces
 // and metrics is clicked once. Needs Grafana and a Chromium on PATH.
@@ -74,11 +75,17 @@ export function itShowsInGrafana(
 
   const open = (query: Parameters<typeof exploreUrl>[0]) =>
     page.goto(GRAFANA + exploreUrl(query));
-  const traceId = () => run().traces['POST /books/create 201']!;
+  /** A page that finds nothing does not ask again: the request has to be in the stores before. */
+  const storedTrace = async () => {
+    const id = run().traces['POST /books/create 201']!;
+    await traceOf(id, 4);
+    await logsOf(id);
+    return id;
+  };
 
   /** From the links of the SQL span of a trace. */
   const fromSpan = async (link: string | RegExp) => {
-    await open({ datasource: 'tempo', query: traceId() });
+    await open({ datasource: 'tempo', query: await storedTrace() });
     await page.getByText('pg.query:INSERT books').first().waitFor();
     await page.getByTestId('SpanLinksMenu').last().getByRole('button').click();
     await page.getByRole('menuitem', { name: link }).click();
@@ -101,7 +108,7 @@ export function itShowsInGrafana(
   inGrafana('log → trace is one click', async () => {
     await open({
       datasource: 'loki',
-      expr: `{service_name="backend-example"} | trace_id="${traceId()}"`,
+      expr: `{service_name="backend-example"} | trace_id="${await storedTrace()}"`,
     });
     await page.getByText('book created').first().click();
     await page.getByText('View trace').first().click();
