@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { parse } from 'yaml';
 import {
-  ALERTMANAGER,
   BOOKS,
   LOKI,
   MIMIR,
@@ -19,7 +17,15 @@ import {
   type LogLine,
 } from '../stack/backends.ts';
 import { ROOT } from '../stack/components.ts';
-import { command, folder, signal, start, startAlone } from './native-stack.ts';
+import {
+  command,
+  configureAlertmanager,
+  folder,
+  signal,
+  start,
+  startAlone,
+} from './native-stack.ts';
+import { alertsIn, rulesIn } from './rule-files.ts';
 
 // Every alert on the real Mimir, Loki, collector and Alertmanager, with the rules as they are shipped:
 // its cause, its notification in Loki and in Slack (a server here that answers as Slack does), its end.
@@ -95,12 +101,6 @@ function lesson(name: string) {
     },
   };
 }
-
-/** The rules in the files below a folder. */
-const rulesIn = (folder: string): { alert?: string }[] =>
-  globSync(`${folder}/*/*.yaml`, { cwd: ROOT })
-    .flatMap((file) => parse(readFileSync(join(ROOT, file), 'utf8')).groups)
-    .flatMap(({ rules }: { rules: { alert?: string }[] }) => rules);
 
 describe('alerts', { concurrency: 1 }, () => {
   const urlFile = join(folder, 'own-webhook-url');
@@ -215,8 +215,8 @@ describe('alerts', { concurrency: 1 }, () => {
       await traffic.stop();
     }
     assert.deepEqual(count, {
-      [MIMIR]: rulesIn('mimir/rules').length,
-      [LOKI]: rulesIn('loki/rules').length,
+      [MIMIR]: rulesIn('mimir/rules/*/*.yaml').length,
+      [LOKI]: rulesIn('loki/rules/*/*.yaml').length,
     });
     assert.deepEqual(await told(), []);
   });
@@ -303,21 +303,13 @@ describe('alerts', { concurrency: 1 }, () => {
 
   it("a database that does not answer, and a wrong address of the collector's webhook", async () => {
     cause = Date.now();
-    const config = join(configFolder('alertmanager'), 'alertmanager.yml');
-    const shipped = readFileSync(config, 'utf8');
-    const wrong = shipped.replace(':8088/alertmanager', ':8088/wrong');
-    assert.notEqual(wrong, shipped);
-    const configure = async (text: string) => {
-      writeFileSync(config, text);
-      const reload = await fetch(`${ALERTMANAGER}/-/reload`, {
-        method: 'POST',
-      });
-      assert.equal(reload.status, 200);
-    };
     const service = 'backend-example';
     const database = (only: 'loki' | 'slack') =>
       arrives('DatabaseUnreachable', service, cause, /database_up is 0/, only);
-    await configure(wrong);
+    const undo = await configureAlertmanager(
+      ':8088/alertmanager',
+      ':8088/wrong',
+    );
     signal('postgres', 'STOP');
     try {
       await database('slack');
@@ -328,7 +320,7 @@ describe('alerts', { concurrency: 1 }, () => {
         /to webhook within/,
         'slack',
       );
-      await configure(shipped);
+      await undo();
       // What did not arrive is sent again.
       await database('loki');
     } finally {
@@ -379,9 +371,9 @@ describe('alerts', { concurrency: 1 }, () => {
   });
 
   it('no alert was left out', async () => {
-    const all = [...rulesIn('mimir/rules'), ...rulesIn('loki/rules')]
+    const all = alertsIn('{mimir,loki}/rules/*/*.yaml')
       .map(({ alert }) => alert)
-      .filter((alert) => alert && alert !== 'DoctorCanary'); // doctor.test.ts has it
+      .filter((alert) => alert !== 'DoctorCanary'); // doctor.test.ts has it
     assert.deepEqual(new Set(await told()), new Set(all));
   });
 });

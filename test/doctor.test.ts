@@ -5,8 +5,15 @@ import { createServer, type Server } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ALERTMANAGER, LOKI, MIMIR, TEMPO } from '../stack/backends.ts';
-import { command, folder, record, signal, start } from './native-stack.ts';
+import { LOKI, MIMIR, TEMPO } from '../stack/backends.ts';
+import {
+  configureAlertmanager,
+  command,
+  folder,
+  record,
+  signal,
+  start,
+} from './native-stack.ts';
 import { eventually } from './signals.ts';
 
 // Each hop is broken on purpose, and the doctor has to see that one and no other.
@@ -150,21 +157,14 @@ describe('npm run doctor', { concurrency: 1 }, () => {
     });
 
   it('Alertmanager has another address: Alertmanager → Collector', async () => {
-    const file = config('alertmanager/alertmanager.yml');
-    const text = readFileSync(file, 'utf8');
-    const reload = async (content: string) => {
-      writeFileSync(file, content);
-      const url = `${ALERTMANAGER}/-/reload`;
-      assert.equal((await fetch(url, { method: 'POST' })).status, 200);
-    };
-    await reload(text.replace(':8088/', ':8089/'));
+    const undo = await configureAlertmanager(':8088/', ':8089/');
     try {
       await assertWrong(
         'Alertmanager → Collector',
         /not in Loki after 20 s\. Is the address of "local" in/,
       );
     } finally {
-      await reload(text);
+      await undo();
     }
     await assertWell();
   });

@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
-import { globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { parse } from 'yaml';
 import {
   LOKI,
   otlpRequest,
   queryLogMetrics,
   type Sample,
 } from '../stack/backends.ts';
-import { ROOT } from '../stack/components.ts';
 import type { ManagedProcess } from '../stack/processes.ts';
 import { startAlone } from './native-stack.ts';
+import { alertsIn } from './rule-files.ts';
 
 // Unit tests of loki/rules, as promtool has them for Mimir: each alert fires for its cause, and only then.
 // Loki has no such tool, so Loki itself runs, with nothing around it: every case gets a minute of the past
@@ -155,10 +152,7 @@ const cases: Record<string, [title: string, lines: Line[], Sample[]][]> = {
 };
 
 const rules = new Map(
-  globSync('loki/rules/*/*.yaml', { cwd: ROOT })
-    .flatMap((file) => parse(readFileSync(join(ROOT, file), 'utf8')).groups)
-    .flatMap(({ rules }: { rules: { alert: string; expr: string }[] }) => rules)
-    .map(({ alert, expr }) => [alert, expr]),
+  alertsIn('loki/rules/*/*.yaml').map(({ alert, expr }) => [alert, expr]),
 );
 
 describe('the rules of Loki', () => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ALERTMANAGER } from '../stack/backends.ts';
 import { obtainBinary } from '../stack/binaries.ts';
 import { ROOT, component } from '../stack/components.ts';
 import { writeNativeConfig } from '../stack/native-config.ts';
@@ -70,6 +71,24 @@ export function signal(name: string, signal: 'STOP' | 'CONT'): void {
   const { pid } = record().components.find((part) => part.name === name)!;
   spawnSync('pkill', [`-${signal}`, '-P', String(pid)]);
   process.kill(pid, `SIG${signal}`);
+}
+
+/** Replaces a text in the config of the Alertmanager that runs, and reloads it; answers how to undo that. */
+export async function configureAlertmanager(
+  text: string,
+  replacement: string,
+): Promise<() => Promise<void>> {
+  const file = join(folder, 'config/alertmanager/alertmanager.yml');
+  const shipped = readFileSync(file, 'utf8');
+  const changed = shipped.replace(text, replacement);
+  assert.notEqual(changed, shipped);
+  const reload = async (config: string) => {
+    writeFileSync(file, config);
+    const url = `${ALERTMANAGER}/-/reload`;
+    assert.equal((await fetch(url, { method: 'POST' })).status, 200);
+  };
+  await reload(changed);
+  return () => reload(shipped);
 }
 
 /** Starts one component with its config of this repository and nothing around it; its data stay for the next start. */

@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { dashboards } from '../grafana/src/dashboards.ts';
 import { obtainBinary } from '../stack/binaries.ts';
 import { ROOT, tools } from '../stack/components.ts';
+import { alertsIn } from './rule-files.ts';
 
 // What can be checked of the alerts without data. That each fires for its cause is checked on the
 // running stack: alerting.test.ts.
@@ -15,21 +16,7 @@ const MIMIR = 'mimir/rules/anonymous/alerts.yaml';
 const LOKI = 'loki/rules/fake/alerts.yaml';
 const ALERTMANAGER = 'alertmanager/alertmanager.yml';
 
-interface Rule {
-  alert: string;
-  labels: Record<string, string>;
-  annotations: Record<string, string>;
-}
-
-const rulesOf = (file: string): Rule[] =>
-  (
-    parse(readFileSync(join(ROOT, file), 'utf8')) as {
-      groups: { rules: Rule[] }[];
-    }
-  ).groups
-    .flatMap(({ rules }) => rules)
-    .filter(({ alert }) => alert); // not what is only recorded
-const rules = [...rulesOf(MIMIR), ...rulesOf(LOKI)];
+const rules = [...alertsIn(MIMIR), ...alertsIn(LOKI)];
 
 /** Runs a tool in the repository's folder; it has to find nothing wrong. */
 async function run(name: keyof typeof tools, ...args: string[]): Promise<void> {
@@ -75,8 +62,7 @@ describe('the rules of Mimir', () => {
       join(ROOT, 'test/mimir-rules.test.yaml'),
       'utf8',
     );
-    const files = globSync('mimir/rules/*/*.yaml', { cwd: ROOT });
-    for (const { alert } of files.flatMap(rulesOf)) {
+    for (const { alert } of alertsIn('mimir/rules/*/*.yaml')) {
       assert.ok(tests.includes(`- name: ${alert} fires`), alert);
       assert.ok(tests.includes(`alertname="${alert}"`), alert);
     }

@@ -54,8 +54,9 @@ describe('faults for everybody', () => {
     sut.set({ memoryMb: 16 }, 600);
     for (let i = 0; i < 20; i++) sut.takeMemory(16);
     expect(bytes()).toBe(128_000_000);
+    expect(sut).toHaveProperty('ballast.length', 8);
     sut.set({}, Infinity);
-    expect(bytes()).toBe(0);
+    expect(sut).toHaveProperty('ballast.length', 0);
   });
 });
 
