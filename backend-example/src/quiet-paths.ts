@@ -1,5 +1,5 @@
 /**
- * Whether a request is a health probe, a metrics scrape or one that sets faults. They say nothing
+ * Whether a request is a health probe, a metrics scrape or about fault injection. They say nothing
  * about users, so they are neither traced, nor measured, nor logged.
  *
  * @param url path with optional query, as in `IncomingMessage.url`

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { Pool } from 'pg';
 import request from 'supertest';
 import { eventually } from './support/eventually';
-import { freePort } from './support/free-port';
 import type { Item } from './support/otlp-receiver';
 import { startService, type Service } from './support/service';
 
@@ -40,11 +39,9 @@ const traceparent = (digit: string) =>
 
 describe('without FAULTS_ENABLED', () => {
   let service: Service;
-  let port: number;
   beforeAll(async () => {
-    port = await freePort();
     service = await startService(
-      { OTEL_BSP_SCHEDULE_DELAY: '10', FAULTS_PORT: String(port) },
+      { OTEL_BSP_SCHEDULE_DELAY: '10', FAULTS_ENABLED: 'false' },
       IN_MEMORY,
     );
   });
@@ -63,26 +60,18 @@ describe('without FAULTS_ENABLED', () => {
     expect(attributes.filter((name) => name.startsWith('fault'))).toEqual([]);
   });
 
-  it('there is no port to set faults', async () => {
-    await expect(
-      request(`http://127.0.0.1:${port}`).get('/faults'),
-    ).rejects.toThrow('ECONNREFUSED');
+  it('there is no way to set faults', async () => {
+    await request(service.url).get('/faults').expect(404);
+    await request(service.url).put('/faults').send({}).expect(404);
   });
 });
 
 describe('with FAULTS_ENABLED=true', () => {
   let service: Service;
-  let admin: string;
 
   beforeAll(async () => {
-    const port = await freePort();
-    admin = `http://127.0.0.1:${port}`;
     service = await startService(
-      {
-        OTEL_BSP_SCHEDULE_DELAY: '10',
-        FAULTS_ENABLED: 'true',
-        FAULTS_PORT: String(port),
-      },
+      { OTEL_BSP_SCHEDULE_DELAY: '10', FAULTS_ENABLED: 'true' },
       IN_MEMORY,
     );
     const url = process.env.DATABASE_URL;
@@ -95,7 +84,7 @@ describe('with FAULTS_ENABLED=true', () => {
       .expect(201);
     bookId = (body as { id: number }).id;
   });
-  afterEach(() => request(admin).delete('/faults').expect(200));
+  afterEach(() => request(service.url).delete('/faults').expect(204));
   afterAll(() => service[Symbol.asyncDispose]());
 
   const find = (header?: string, digit = '9') =>
@@ -103,7 +92,8 @@ describe('with FAULTS_ENABLED=true', () => {
       .get(`/books/find/${bookId}`)
       .set('traceparent', traceparent(digit))
       .set(header === undefined ? {} : { 'x-fault': header });
-  const set = (faults: object) => request(admin).put('/faults').send(faults);
+  const set = (faults: object) =>
+    request(service.url).put('/faults').send(faults);
 
   it('nothing happens until it is asked for', async () => {
     const { body } = await find().expect(200);
@@ -167,14 +157,23 @@ describe('with FAULTS_ENABLED=true', () => {
     expect(second).toBeGreaterThanOrEqual(200);
   });
 
-  it('holds for everybody when it is set on the other port, until it is taken back', async () => {
+  it('holds for all requests when it is set on /faults, until it is taken back', async () => {
     await set({ errorRatio: 1, seconds: 60 }).expect(200, { errorRatio: 1 });
     await find().expect(500);
     await find('errorRatio=0').expect(200); // the header wins
+    await find('latencyMs=1').expect(500); // of the faults that it names
     await request(service.url).get('/health/ready').expect(200);
-    await request(admin).get('/faults').expect(200, { errorRatio: 1 });
-    await request(admin).delete('/faults').expect(200, {});
+    await request(service.url).get('/faults').expect(200, { errorRatio: 1 });
+    await request(service.url).delete('/faults').expect(204);
+    await request(service.url).get('/faults').expect(200, {});
     await find().expect(200);
+    await eventually(() => {
+      const said = service.output.filter((line) => line.includes('"Faults"'));
+      expect(said.slice(-2)).toEqual([
+        expect.stringMatching(/"warn".*all requests, for 60 s: .*errorRatio/),
+        expect.stringMatching(/"info".*No faults for all requests any more/),
+      ]);
+    });
   });
 
   it('grows, and no further than it may', async () => {
@@ -191,23 +190,57 @@ describe('with FAULTS_ENABLED=true', () => {
   });
 
   it.each([
-    [{ latencyMs: 10_001 }, 'latencyMs must be a number from 0 to 10000'],
-    [{ latencyMs: 1, seconds: 0 }, 'seconds must be a number up to 3600'],
-    [[], 'Send a JSON object'],
-  ])('refuses %j', async (faults, detail) => {
+    [
+      { latencyMs: 10_001, errorRatio: null },
+      [
+        ['#/latencyMs', 'latencyMs must be a number from 0 to 10000'],
+        ['#/errorRatio', 'errorRatio must be a number from 0 to 1'],
+      ],
+    ],
+    [
+      { latencyMs: '1', seconds: 0 },
+      [
+        ['#/latencyMs', 'latencyMs must be a number from 0 to 10000'],
+        ['#/seconds', 'seconds must be a number from 1 to 3600'],
+      ],
+    ],
+    [{ latency: 1 }, [['#/latency', 'property latency should not exist']]],
+  ])('refuses %j and sets nothing', async (faults, refused) => {
     const { body, type } = await set(faults).expect(400);
     expect(type).toBe('application/problem+json');
     expect(body).toEqual({
       type: 'about:blank',
       title: 'Bad Request',
       status: 400,
-      detail,
+      detail: expect.any(String) as string,
+      errors: expect.arrayContaining(
+        refused.map(([pointer, detail]) => ({ pointer, detail })),
+      ) as unknown,
+    });
+    await request(service.url).get('/faults').expect(200, {});
+  });
+
+  it('refuses a body that is not a JSON object', async () => {
+    await set([]).expect(400);
+    await set({}).type('text/plain').send('errorRatio=1').expect(415);
+  });
+
+  it('refuses a header that asks for what there is not', async () => {
+    const { body } = await find('blockMs=1001').expect(400);
+    expect(body).toMatchObject({
+      status: 400,
+      errors: [
+        {
+          parameter: 'blockMs',
+          detail: 'blockMs must be a number from 0 to 1000',
+        },
+      ],
     });
     await find('nonsense').expect(400);
   });
 
-  it('the other port is not traced', async () => {
-    await request(admin)
+  it('/faults is neither traced nor logged', async () => {
+    await request(service.url)
       .get('/faults')
       .set('traceparent', traceparent('4'))
       .expect(200);
@@ -220,5 +253,7 @@ describe('with FAULTS_ENABLED=true', () => {
     expect(spans.filter(({ traceId }) => traceId === '4'.repeat(32))).toEqual(
       [],
     );
+    expect(service.output.join()).toContain('"url.path":"/books/find');
+    expect(service.output.join()).not.toContain('"url.path":"/faults');
   });
 });

@@ -362,7 +362,7 @@ describe('over OTLP and /metrics', () => {
   );
 
   it('says when the server does not close in time, and flushes all the same', async () => {
-    service = await start({ FAULTS_ENABLED: 'true', FAULTS_PORT: '0' });
+    service = await start({ FAULTS_ENABLED: 'true' });
     const hanging = request(service.url)
       .get('/books/find')
       .set('X-Fault', 'latencyMs=10000')
