@@ -112,20 +112,68 @@ describe(loggerConfig.name, () => {
     middleware.logger.info({ headers });
     middleware.logger.info(headers);
     middleware.logger.child({ request: { headers } }).info('child');
-    const ofAxios = { headers: { Authorization: 'SECRET', Cookie: 'SECRET' } };
-    const err = Object.assign(new Error('401'), {
-      config: ofAxios,
-      response: { headers },
-    });
-    middleware.logger.error({ err });
-
-    expect(lines).toHaveLength(6);
+    expect(lines).toHaveLength(5);
     expect(JSON.stringify(lines)).not.toContain('SECRET');
     expect(lines[2].headers).toEqual({
       authorization: '[Redacted]',
       cookie: '[Redacted]',
       'set-cookie': '[Redacted]',
       accept: 'text/html',
+    });
+  });
+
+  it.each([['Authorization'], ['COOKIE'], ['sEt-cOOkIe']])(
+    'hides a header that is written %s',
+    (name) => {
+      const { lines, middleware } = createLogger();
+      middleware.logger.info({ headers: { [name]: 'SECRET' } });
+      expect(lines[0].headers).toEqual({ [name]: '[Redacted]' });
+    },
+  );
+
+  it.each([['err'], ['error']])(
+    'hides the secrets in the error of an HTTP client, logged as %s',
+    (key) => {
+      const { lines, middleware } = createLogger();
+      const headers = { Authorization: 'SECRET', Cookie: 'SECRET', a: 'b' };
+      const client = request({ host: '127.0.0.1', port: 1, headers });
+      client.on('error', () => undefined).end();
+      expect(client).toHaveProperty(
+        '_header',
+        expect.stringContaining('SECRET'),
+      );
+      const error = Object.assign(new Error('401'), {
+        code: 'ERR_BAD_REQUEST',
+        headers,
+        config: { headers },
+        request: client,
+        response: { headers, request: client, config: { headers } },
+        toJSON: () => ({ config: { headers } }),
+      });
+      middleware.logger.error({ [key]: error });
+      middleware.logger.error({ request: client });
+      expect(lines).toHaveLength(2);
+      expect(JSON.stringify(lines)).not.toContain('SECRET');
+      expect(lines[0][key]).toMatchObject({
+        code: 'ERR_BAD_REQUEST',
+        headers: { Authorization: '[Redacted]', a: 'b' },
+      });
+    },
+  );
+
+  it('keeps what an error says about itself', () => {
+    const { lines, middleware } = createLogger();
+    const refused = Object.assign(new Error('refused'), { port: 5432 });
+    const err = Object.assign(new AggregateError([refused]), { code: 'E' });
+    middleware.logger.error({ err });
+    expect(lines[0].err).toEqual({
+      type: 'AggregateError',
+      message: '',
+      stack: err.stack,
+      code: 'E',
+      aggregateErrors: [
+        { type: 'Error', message: 'refused', stack: refused.stack, port: 5432 },
+      ],
     });
   });
 
