@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { ROOT } from '../stack/components.ts';
 
-/** A rule of Mimir or Loki: an alert, or, without that name, something that is only recorded. */
+/** A rule of Mimir or Loki: an alert, or a series that is recorded. */
 export interface Rule {
   alert?: string;
+  record?: string;
   expr: string;
   labels: Record<string, string>;
   annotations: Record<string, string>;

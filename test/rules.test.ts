@@ -7,7 +7,8 @@ import { parse } from 'yaml';
 import { dashboards } from '../grafana/src/dashboards.ts';
 import { obtainBinary } from '../stack/binaries.ts';
 import { ROOT, tools } from '../stack/components.ts';
-import { alertsIn } from './rule-files.ts';
+import { dashboardQuestions } from './grafana-questions.ts';
+import { alertsIn, rulesIn } from './rule-files.ts';
 
 // What can be checked of the alerts without data. That each fires for its cause is checked on the
 // running stack: alerting.test.ts.
@@ -51,6 +52,22 @@ describe('the rules', () => {
       '--lint-fatal',
       ...globSync('mimir/rules/*/*.yaml', { cwd: ROOT }),
     ));
+});
+
+it('each recorded series is read by an alert, a panel or another rule', () => {
+  const all = rulesIn('{mimir,loki}/rules/*/*.yaml');
+  const read = new Set(
+    [
+      ...all.map(({ expr }) => expr),
+      ...dashboardQuestions.map(({ query }) => query),
+    ].flatMap((query) => query.match(/[\w:]+/g) ?? []),
+  );
+  const recorded = all.flatMap(({ record }) => record ?? []);
+  assert.ok(recorded.length > 0);
+  assert.deepEqual(
+    recorded.filter((name) => !read.has(name)),
+    [],
+  );
 });
 
 describe('the rules of Mimir', () => {

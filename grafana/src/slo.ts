@@ -60,7 +60,7 @@ const panels = (name: string, good: string) => [
     {
       title: 'Burn rate',
       description:
-        'By how far it looks back. The page fires at 14.4 over 1 hour and 5 minutes, or at 6 over 6 hours and 30 minutes.',
+        'By window. ErrorBudgetBurn fires when it is above 14.4 over 1 hour and over 5 minutes.',
       width: 12,
     },
     units.Short,
