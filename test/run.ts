@@ -1,16 +1,19 @@
-import { spawn, type SpawnOptions } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { obtainBinary } from '../stack/binaries.ts';
-import { ROOT, components, loadGenerator, tools } from '../stack/components.ts';
-import { obtainBinaries } from '../stack/native.ts';
-import { runningNow } from '../stack/run-folder.ts';
-import { ProgressLine, fail } from '../stack/terminal.ts';
-import { temporaryFolder } from './temporary-folder.ts';
+import { globSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { k6 } from '../cli/components/load-generator.ts';
+import { components, programOf } from '../cli/components/index.ts';
+import { createContext } from '../cli/context.ts';
+import { obtainPrograms } from '../cli/native/programs.ts';
+import { ROOT } from '../cli/paths.ts';
+import { seconds } from '../cli/terminal.ts';
+import { temporaryFolder } from './support/temporary-folder.ts';
+import { tools } from './support/tools.ts';
 
-// `npm test`: every check of the repository, one after the other, and one line that counts them all.
-// With --docker also `npm run test:docker`.
+// `npm test`, and with --all `npm run test:all`: every check, two side by side, and one line that counts
+// them all. `npm test -- unit lint` runs only what has one of these words in its name.
 
 interface Count {
   passed: number;
@@ -18,143 +21,171 @@ interface Count {
   skipped: number;
 }
 
-let results: string;
+interface Check {
+  title: string;
+  run: () => Promise<Count & { output: string }>;
+}
 
-try {
-  await requireNoStack();
-  await obtainPrograms();
-  results = temporaryFolder();
-  const counts = [
-    await command('lint', 'npm', 'run', 'lint'),
-    await command('type check', 'npm', 'run', 'typecheck'),
-    await command('build', 'npm', 'run', 'build', '-w', 'backend-example'),
-    await jest('unit tests of the service'),
-    await jest(
-      'end-to-end and telemetry tests of the service',
-      'test/jest-e2e.js',
-    ),
-    await nodeTests('tests of the runner', 'stack/*.test.ts'),
-    await nodeTests('configs, and the whole stack', 'test/*.test.ts'),
-  ];
-  if (process.argv.includes('--docker'))
-    counts.push(
-      await nodeTests('the stack in containers', 'test/docker/*.test.ts'),
-    );
-  const sum = (key: keyof Count) =>
-    counts.reduce((total, count) => total + count[key], 0);
+/** How many run at the same time: more than half of them wait for something most of the time. */
+const SIDE_BY_SIDE = 2;
+
+const { values, positionals } = parseArgs({
+  options: { all: { type: 'boolean' } },
+  allowPositionals: true,
+});
+const results = temporaryFolder();
+const context = createContext();
+const began = performance.now();
+
+const before = [command('build of the service', 'npm', 'run', 'build', '-w', 'backend-example')];
+/** What only `npm run test:all` has, the longest first. */
+const slow = [
+  'alerts',
+  'lessons',
+  'containers',
+  'doctor',
+  'lifecycle',
+  'clients',
+  'alertmanager',
+  'tests',
+].map((name) => nodeTests(`${name}`, `test/{slow,containers}/${name}.test.ts`));
+const always = [
+  nodeTests('one start of the stack', 'test/stack/*.test.ts'),
+  jest('service: end-to-end, telemetry', 'test/jest-e2e.js'),
+  jest('service: unit'),
+  nodeTests('unit', 'test/unit/*.test.ts'),
+  nodeTests('configs, rules, dashboards, pages', 'test/config/*.test.ts'),
+  command('lint', 'npm', 'run', 'lint'),
+  command('types', 'npm', 'run', 'typecheck'),
+];
+
+const wanted = [...(values.all ? slow : []), ...always].filter(
+  ({ title }) => positionals.length === 0 || positionals.some((word) => title.includes(word)),
+);
+await obtainEverything();
+const counts: Count[] = [];
+await runAll(before);
+await runAll(wanted);
+const sum = (key: keyof Count) => counts.reduce((total, count) => total + count[key], 0);
+console.log(
+  `\nIn ${seconds(performance.now() - began)}:\n${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped`,
+);
+process.exitCode = sum('failed') > 0 ? 1 : 0;
+
+/** The programs of all components and tools: now, with progress shown, and not in the middle of a test. */
+async function obtainEverything(): Promise<void> {
+  const { settings } = context;
+  await obtainPrograms(context, [
+    ...components.map((part) => programOf(part, settings)),
+    k6(settings),
+    ...Object.values(tools(settings)),
+  ]);
+  context.progress.clear();
+}
+
+async function runAll(checks: Check[]): Promise<void> {
+  const queue = [...checks];
+  const worker = async () => {
+    for (let check = queue.shift(); check; check = queue.shift()) {
+      const start = performance.now();
+      context.progress.update(check.title, 'running');
+      const { output, ...count } = await check.run();
+      context.progress.update(check.title, '');
+      context.progress.clear();
+      counts.push(count);
+      report(check.title, count, output, performance.now() - start);
+    }
+  };
+  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
+}
+
+/** One line for what passed, with a line for each test that was skipped; everything for what failed. */
+function report(title: string, count: Count, output: string, ms: number): void {
+  const { passed, failed, skipped } = count;
+  if (failed > 0) console.log(`\n${output.trimEnd()}\n`);
   console.log(
-    `\n${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped`,
+    `${failed > 0 ? '✘' : '✔'} ${title.padEnd(34)} ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds(ms)}`,
   );
-  process.exitCode = sum('failed') > 0 ? 1 : 0;
-} catch (error) {
-  fail(error);
+  if (failed === 0)
+    for (const [line] of output.matchAll(/^ *﹣ .*$/gm)) console.log(`  ${line.trim()}`);
 }
 
-async function requireNoStack(): Promise<void> {
-  if (await runningNow())
-    throw new Error(
-      'The stack is running, and the tests start one of their own on the same ports. Stop it first: npm stop',
-    );
-}
-
-/** Now, with progress shown, and not in the middle of a test. */
-async function obtainPrograms(): Promise<void> {
-  const line = new ProgressLine();
-  const stop = new AbortController();
-  const interrupt = () => stop.abort();
-  process.on('SIGINT', interrupt);
-  try {
-    await obtainBinaries(
-      [...components, loadGenerator],
-      (name) => (text) => line.update(name, text),
-      stop.signal,
-    );
-    for (const tool of Object.values(tools))
-      await obtainBinary(
-        tool,
-        (text) => line.update(tool.title, text),
-        stop.signal,
-      );
-  } finally {
-    line.clear();
-    process.removeListener('SIGINT', interrupt);
-  }
-}
-
-/** Runs a program to its end, and does not wait for it when Ctrl-C ends us. */
-async function succeeds(
+/** Runs a program to its end; what it prints is kept. Ctrl-C reaches it by itself. */
+async function ends(
   file: string,
   args: string[],
-  options: SpawnOptions,
-): Promise<boolean> {
-  const [code] = await once(spawn(file, args, options), 'close');
-  return code === 0;
+  folder = ROOT,
+): Promise<{ ok: boolean; output: string }> {
+  const child = spawn(file, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text) => (output += text));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { ok: code === 0, output };
 }
 
-async function command(
-  title: string,
-  file: string,
-  ...args: string[]
-): Promise<Count> {
-  heading(title);
-  const ok = await succeeds(file, args, { cwd: ROOT, stdio: 'inherit' });
-  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
-}
-
-async function jest(title: string, config?: string): Promise<Count> {
-  heading(title);
-  const file = join(results, `${title}.json`);
-  await succeeds(
-    'npx',
-    ['jest', '--json', `--outputFile=${file}`, '--runInBand'].concat(
-      config ? ['--config', config] : [],
-    ),
-    {
-      cwd: join(ROOT, 'backend-example'),
-      stdio: ['ignore', 'ignore', 'inherit'],
+function command(title: string, file: string, ...args: string[]): Check {
+  return {
+    title,
+    async run() {
+      const { ok, output } = await ends(file, args);
+      return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0, output };
     },
-  );
-  const report = JSON.parse(readFileSync(file, 'utf8')) as {
-    numPassedTests: number;
-    numFailedTests: number;
-    numPendingTests: number;
-    numRuntimeErrorTestSuites: number;
-  };
-  return {
-    passed: report.numPassedTests,
-    failed: report.numFailedTests + report.numRuntimeErrorTestSuites,
-    skipped: report.numPendingTests,
   };
 }
 
-async function nodeTests(title: string, files: string): Promise<Count> {
-  heading(title);
-  const file = join(results, `${title}.tap`);
-  const ok = await succeeds(
-    process.execPath,
-    [
-      '--test',
-      '--test-concurrency=1', // the stack has fixed ports
-      '--test-reporter=spec',
-      '--test-reporter-destination=stdout',
-      '--test-reporter=tap',
-      `--test-reporter-destination=${file}`,
-      files,
-    ],
-    { cwd: ROOT, stdio: 'inherit' },
-  );
-  const tap = readFileSync(file, 'utf8');
-  const count = (key: string) =>
-    Number(new RegExp(`^# ${key} (\\d+)$`, 'm').exec(tap)![1]);
-  const failed = count('fail') + count('cancelled');
+function jest(title: string, config?: string): Check {
   return {
-    passed: count('pass'),
-    // a suite that cannot be built fails without a failed test
-    failed: ok ? failed : Math.max(failed, 1),
-    skipped: count('skipped'),
+    title,
+    async run() {
+      const file = join(results, `${title}.json`);
+      const { output } = await ends(
+        'npx',
+        ['jest', '--json', `--outputFile=${file}`, '--runInBand'].concat(
+          config ? ['--config', config] : [],
+        ),
+        join(ROOT, 'backend-example'),
+      );
+      const report = JSON.parse(readFileSync(file, 'utf8')) as {
+        numPassedTests: number;
+        numFailedTests: number;
+        numPendingTests: number;
+        numRuntimeErrorTestSuites: number;
+      };
+      return {
+        passed: report.numPassedTests,
+        failed: report.numFailedTests + report.numRuntimeErrorTestSuites,
+        skipped: report.numPendingTests,
+        output,
+      };
+    },
   };
 }
 
-function heading(title: string): void {
-  console.log(`\n=== ${title}`);
+function nodeTests(title: string, pattern: string): Check {
+  return {
+    title,
+    async run() {
+      const file = join(results, `${basename(title)}.tap`);
+      const { ok, output } = await ends(process.execPath, [
+        '--test',
+        '--test-reporter=spec',
+        '--test-reporter-destination=stdout',
+        '--test-reporter=tap',
+        `--test-reporter-destination=${file}`,
+        ...globSync(pattern, { cwd: ROOT }),
+      ]);
+      const tap = readFileSync(file, 'utf8');
+      const count = (key: string) =>
+        Number(new RegExp(`^# ${key} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
+      const failed = count('fail') + count('cancelled');
+      return {
+        passed: count('pass'),
+        // a suite that cannot be built fails without a failed test
+        failed: ok ? failed : Math.max(failed, 1),
+        skipped: count('skipped'),
+        output,
+      };
+    },
+  };
 }

@@ -13,7 +13,7 @@ declare global {
 export default async function setup(): Promise<void> {
   if (process.env.TEST_DATABASE_URL) return;
 
-  const script = join(__dirname, '../../stack/postgres.ts');
+  const script = join(__dirname, '../../test/support/postgres.ts');
   const folder = await mkdtemp(join(tmpdir(), 'backend-example-'));
   // Started by root, Postgres runs as another user and has to get in.
   await chmod(folder, 0o755);

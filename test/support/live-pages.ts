@@ -1,36 +1,25 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { poll, type Stores } from '../../cli/stores.ts';
+import { poll } from '../../cli/checks.ts';
+import { components } from '../../cli/components/index.ts';
 import { pages, readPage, sameLines, sameText, type Block } from './pages.ts';
-
-/** What the pages need of a stack that runs. */
-export interface RunningStack {
-  /** Whether Tempo itself runs, and not its stand-in. */
-  hasTempo: () => boolean;
-  stores: Stores;
-  /** Runs a program in the repository's folder, as the commands of this stack. */
-  run(
-    file: string,
-    ...args: string[]
-  ): Promise<{ code: number | null; output: string }>;
-  /** Where the collector takes OTLP over HTTP. */
-  otlpHttpPort: () => number;
-}
+import type { TestedStack } from './signals.ts';
+import type { TestedStores } from './stores.ts';
 
 /**
  * Registers a test for each query and each command that is run of the pages.
  * The stack is to be new, after two tours: that is what the answers in docs/queries.md are of.
  */
-export function itAnswersPages(stack: RunningStack): void {
+export function itAnswersPages(stack: () => TestedStack): void {
   const blocks = pages().flatMap((page) => readPage(page).blocks);
 
   describe('the queries of the pages', () => {
     blocks.forEach((block, i) => {
       if (block.mark === 'query' && block.value !== 'own-service')
         it(title(block), async (t) => {
-          if (block.value === 'tempo' && !stack.hasTempo())
+          if (block.value === 'tempo' && !stack().hasTempo())
             return t.skip('only Tempo itself answers this');
-          await assertAnswer(stack.stores, block, blocks[i + 1]!.text);
+          await assertAnswer(stack().stores, block, blocks[i + 1]!.text);
         });
     });
   });
@@ -41,13 +30,8 @@ export function itAnswersPages(stack: RunningStack): void {
       if (block.mark !== 'run') return;
       const next = blocks[i + 1];
       it(title(block), async () => {
-        const { code, output } = await stack.run(
-          'bash',
-          '-euo',
-          'pipefail',
-          '-c',
-          block.text,
-        );
+        const text = atPortsOf(stack(), block.text);
+        const { code, output } = await stack().run('bash', '-euo', 'pipefail', '-c', text);
         assert.equal(code, 0, output);
         if (next?.mark === 'output' && !next.value)
           assert.ok(
@@ -64,9 +48,17 @@ export function title({ page, line, text }: Block): string {
   return `${page}:${line}: ${text}`;
 }
 
+/** The text with the ports of this stack in the place of the usual ones, which the pages name. */
+const atPortsOf = ({ settings }: TestedStack, text: string): string =>
+  text.replace(/\blocalhost:(\d+)/g, (all, number) => {
+    const ports = components.flatMap((part) => part.ports);
+    const setting = ports.find(({ inside }) => inside === Number(number))?.setting;
+    return setting ? `localhost:${settings[setting]}` : (all as string);
+  });
+
 /** Asks until the stores answer what the page says. */
 export async function assertAnswer(
-  stores: Stores,
+  stores: TestedStores,
   { language, text }: Block,
   expected: string,
 ): Promise<void> {
@@ -82,13 +74,8 @@ export async function assertAnswer(
 }
 
 /** The answer to a query as the pages write it: one line for each series, log line or trace. */
-async function ask(
-  stores: Stores,
-  language: string,
-  query: string,
-): Promise<string[]> {
-  if (language === 'promql')
-    return (await stores.queryMetrics(query)).map(sampleLine);
+async function ask(stores: TestedStores, language: string, query: string): Promise<string[]> {
+  if (language === 'promql') return (await stores.queryMetrics(query)).map(sampleLine);
   if (language === 'traceql')
     return (await stores.search(query)).map(
       (trace) => `${trace.rootServiceName}  ${trace.rootTraceName}`,
@@ -100,13 +87,7 @@ async function ask(
   return (await stores.queryLogMetrics(query)).map(sampleLine);
 }
 
-function sampleLine({
-  labels,
-  value,
-}: {
-  labels: Record<string, string>;
-  value: number;
-}): string {
+function sampleLine({ labels, value }: { labels: Record<string, string>; value: number }): string {
   const pairs = Object.entries(labels).map(([k, v]) => `${k}="${v}"`);
   return `{${pairs.toSorted().join(', ')}}  ${value}`;
 }

@@ -6,14 +6,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { poll } from '../../cli/checks.ts';
 import { ROOT } from '../../cli/paths.ts';
-import { poll } from '../../cli/stores.ts';
-import { temporaryFolder } from '../temporary-folder.ts';
-import { assertAnswer, title, type RunningStack } from './live-pages.ts';
+import { assertAnswer, title } from './live-pages.ts';
 import { readPage } from './pages.ts';
+import type { TestedStack } from './signals.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 /** Registers tests that do what docs/own-service.md says, by the letter, in a new application. */
-export function itFollowsOwnService(stack: RunningStack): void {
+export function itFollowsOwnService(stack: () => TestedStack): void {
   describe('docs/own-service.md, done by the letter', () => {
     const { blocks } = readPage('docs/own-service.md');
     const folder = temporaryFolder();
@@ -23,18 +24,15 @@ export function itFollowsOwnService(stack: RunningStack): void {
       LGTM_STACK: ROOT,
       npm_config_prefer_offline: 'true', // what is in npm's cache already need not be asked for
       // only where it is not the default, which the page relies on
-      ...(stack.otlpHttpPort() !== 4318 && {
-        OTEL_EXPORTER_OTLP_ENDPOINT: `http://localhost:${stack.otlpHttpPort()}`,
+      ...(stack().settings.OTLP_HTTP_PORT !== 4318 && {
+        OTEL_EXPORTER_OTLP_ENDPOINT: `http://localhost:${stack().settings.OTLP_HTTP_PORT}`,
       }),
     });
     let service: ChildProcess | undefined;
 
     /** Runs one of the chapter's commands in the new application. */
     const sh = (command: string, cwd = app) =>
-      promisify(execFile)('bash', ['-euo', 'pipefail', '-c', command], {
-        cwd,
-        env: env(),
-      });
+      promisify(execFile)('bash', ['-euo', 'pipefail', '-c', command], { cwd, env: env() });
 
     // What `nest new my-service` runs once its questions are answered: npm, no observability, CJS.
     before(() =>
@@ -73,29 +71,22 @@ export function itFollowsOwnService(stack: RunningStack): void {
 
     blocks.forEach((block, i) => {
       if (block.mark === 'query' && block.value === 'own-service')
-        step(title(block), () =>
-          assertAnswer(stack.stores, block, blocks[i + 1]!.text),
-        );
+        step(title(block), () => assertAnswer(stack().stores, block, blocks[i + 1]!.text));
       if (block.mark === 'own')
         step(title(block), async () => {
-          if (block.language !== 'sh')
-            await writeFile(join(app, block.value), `${block.text}\n`);
+          if (block.language !== 'sh') await writeFile(join(app, block.value), `${block.text}\n`);
           else if (block.value === 'start') await startService(block.text);
           else await sh(block.text);
         });
     });
 
     step('the service ends in order, and sends what it still has', async () => {
-      const last = await fetch('http://localhost:5600', {
-        headers: { connection: 'close' },
-      });
+      const last = await fetch('http://localhost:5600', { headers: { connection: 'close' } });
       assert.equal(last.status, 200);
       service!.kill('SIGINT'); // Ctrl-C
       assert.deepEqual(await once(service!, 'exit'), [0, null]);
       const sent = await poll(async () => {
-        const lines = await stack.stores.queryLogs(
-          '{service_name="my-service"} |= "GET / 200"',
-        );
+        const lines = await stack().stores.queryLogs('{service_name="my-service"} |= "GET / 200"');
         return lines.length >= 3 && lines.length;
       }, 30_000);
       assert.equal(sent, 3);

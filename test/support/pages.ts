@@ -20,9 +20,7 @@ export interface Block {
 
 /** The pages of the tutorial. */
 export function pages(): string[] {
-  return files.filter((file) =>
-    /^(README|CONTRIBUTING|CHANGELOG|docs\/.*)\.md$/.test(file),
-  );
+  return files.filter((file) => /^(README|CONTRIBUTING|CHANGELOG|docs\/.*)\.md$/.test(file));
 }
 
 /** The code blocks of a page, and what is wrong with it as far as that needs no running stack. */
@@ -49,9 +47,7 @@ export function readPage(
   }
   blocks.forEach(({ mark, line }, i) => {
     if (mark === 'query' && blocks[i + 1]?.mark !== 'answer')
-      problems.push(
-        `${page}:${line}: a query needs its answer in a block "text answer" below it`,
-      );
+      problems.push(`${page}:${line}: a query needs its answer in a block "text answer" below it`);
   });
   return { blocks, problems };
 }
@@ -70,8 +66,7 @@ function blockProblems(block: Block, above: string | undefined): string[] {
   if (mark === 'file') return quoteProblems(value, text);
   if (mark === 'layout') return layoutProblems(text);
   if (mark === 'norun' && !value.trim()) return ['norun needs a reason'];
-  if (mark === 'answer' && above !== 'query')
-    return ['an answer needs a query above it'];
+  if (mark === 'answer' && above !== 'query') return ['an answer needs a query above it'];
   if (mark === 'output' && !value.trim() && above !== 'run')
     return ['output needs a run above it, or a reason why it is not compared'];
   if (!/^(run|norun|own|query|answer|output)$/.test(mark))
@@ -93,11 +88,10 @@ function proseProblems(page: string, token: Token, source: string): string[] {
   if (token.type === 'link' || token.type === 'image')
     return linkProblems(page, token.href, source);
   if (token.type === 'html')
-    return matches(token.raw, /\b(?:src|srcset|href)="([^"]+)"/g).flatMap(
-      ([, href]) => linkProblems(page, href!, source),
+    return matches(token.raw, /\b(?:src|srcset|href)="([^"]+)"/g).flatMap(([, href]) =>
+      linkProblems(page, href!, source),
     );
-  if (token.type === 'text' && !('tokens' in token))
-    return componentProblems(token.text);
+  if (token.type === 'text' && !('tokens' in token)) return componentProblems(token.text);
   return [];
 }
 
@@ -112,8 +106,7 @@ function quoteProblems(file: string, quote: string): string[] {
     const wanted = part.replace(/^\n|\n$/g, '').split('\n');
     const start = findLines(lines, wanted, from);
     if (start < 0) {
-      const same = (line: string) =>
-        lines.some((l) => l.trim() === line.trim());
+      const same = (line: string) => lines.some((l) => l.trim() === line.trim());
       const changed =
         wanted.find((line) => !same(line)) ??
         `${wanted[0]} (with the lines below it, in this order)`;
@@ -138,9 +131,7 @@ function findLines(lines: string[], wanted: string[], from: number): number {
 function layoutProblems(text: string): string[] {
   return text
     .split('\n')
-    .flatMap((line) =>
-      line.split(/ {2,}/).filter((s, i) => !i || /^\S+\/$/.test(s)),
-    )
+    .flatMap((line) => line.split(/ {2,}/).filter((s, i) => !i || /^\S+\/$/.test(s)))
     .filter((path) => !isThere(path))
     .map((path) => `there is no ${path}`);
 }
@@ -150,8 +141,7 @@ function linkProblems(page: string, href: string, source: string): string[] {
   const [path = '', anchor] = decodeURI(href).split('#');
   const target = path ? normalize(join(dirname(page), path)) : page;
   if (path && !isThere(target)) return [`the link ${href} leads to nothing`];
-  if (!anchor || anchors(path ? read(target) : source).includes(anchor))
-    return [];
+  if (!anchor || anchors(path ? read(target) : source).includes(anchor)) return [];
   return [`${target} has no heading #${anchor}`];
 }
 
@@ -159,9 +149,7 @@ function anchors(text: string): string[] {
   const slugger = new GithubSlugger();
   const renderer = new TextRenderer() as any;
   return Lexer.lex(text).flatMap((token) =>
-    token.type === 'heading'
-      ? slugger.slug(Parser.parseInline(token.tokens!, { renderer }))
-      : [],
+    token.type === 'heading' ? slugger.slug(Parser.parseInline(token.tokens!, { renderer })) : [],
   );
 }
 
@@ -170,9 +158,7 @@ function scriptProblems(text: string): string[] {
     text,
     /\bnpm (?:run )?(start|stop|test|(?<=run )[\w:-]+)(?![\w:-])(?: -w ([\w-]+))?/g,
   )
-    .filter(
-      ([, name, folder = '.']) => !manifests.get(folder)?.scripts?.[name!],
-    )
+    .filter(([, name, folder = '.']) => !manifests.get(folder)?.scripts?.[name!])
     .map(([command]) => `there is no script for "${command}"`);
 }
 
@@ -194,35 +180,26 @@ function packageProblems(text: string): string[] {
 
 /** Components with a version in prose, such as "Tempo 3.0". */
 function componentProblems(text: string): string[] {
-  return matches(text, /\b(\w+) v?(\d+(?:\.\d+)+)/g).flatMap(
-    ([named, name, found]) => {
-      const file = `${name!.toLowerCase()}/Dockerfile`;
-      if (!isThere(file)) return [];
-      const [, ours] = /^ARG \w+_VERSION=v?(\S+)/m.exec(read(file))!;
-      return `${ours}.`.startsWith(`${found}.`)
-        ? []
-        : [`${named}: ours is ${ours}`];
-    },
-  );
+  return matches(text, /\b(\w+) v?(\d+(?:\.\d+)+)/g).flatMap(([named, name, found]) => {
+    const file = `${name!.toLowerCase()}/Dockerfile`;
+    if (!isThere(file)) return [];
+    const [, ours] = /^ARG \w+_VERSION=v?(\S+)/m.exec(read(file))!;
+    return `${ours}.`.startsWith(`${found}.`) ? [] : [`${named}: ours is ${ours}`];
+  });
 }
 
 /** Every file of the repository, committed or new. */
-const files = execFileSync(
-  'git',
-  ['ls-files', '--cached', '--others', '--exclude-standard'],
-  { cwd: ROOT, encoding: 'utf8' },
-)
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: ROOT,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((file) => file && existsSync(join(ROOT, file)));
 
 /** What the repository and the OpenTelemetry SDK say: not the pages, and not the mistakes in the test of this checker. */
 const sources = files
   .filter((file) => !/\.md$|^test\/unit\/pages/.test(file))
-  .concat(
-    globSync('node_modules/@opentelemetry/{configuration,sdk-*}/dist/*.cjs', {
-      cwd: ROOT,
-    }),
-  )
+  .concat(globSync('node_modules/@opentelemetry/{configuration,sdk-*}/dist/*.cjs', { cwd: ROOT }))
   .map(read)
   .join('\n');
 

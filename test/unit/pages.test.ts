@@ -6,10 +6,8 @@ import service from '../../backend-example/package.json' with { type: 'json' };
 import { ROOT } from '../../cli/paths.ts';
 import { readPage, sameLines, sameText } from '../support/pages.ts';
 
-const block = (info: string, ...lines: string[]) =>
-  ['```' + info, ...lines, '```', ''].join('\n');
-const quote = (...lines: string[]) =>
-  block('yaml file=loki/loki-config.yaml', ...lines);
+const block = (info: string, ...lines: string[]) => ['```' + info, ...lines, '```', ''].join('\n');
+const quote = (...lines: string[]) => block('yaml file=loki/loki-config.yaml', ...lines);
 const norun = (command: string) => block('sh norun="slow"', command);
 
 const pino = service.dependencies['nestjs-pino'];

@@ -26,6 +26,8 @@ export async function startService(
       DATABASE_URL: process.env.TEST_DATABASE_URL,
       HOST: '127.0.0.1',
       PORT: '0',
+      // never into a stack that runs on this machine
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
       OTEL_EXPORTER_PROMETHEUS_HOST: '127.0.0.1',
       OTEL_EXPORTER_PROMETHEUS_PORT: String(metricsPort),
       ...env,

@@ -1,0 +1,69 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Answers undefined when ready, otherwise the reason why not yet. */
+export type ReadyCheck = (signal: AbortSignal) => Promise<string | undefined>;
+
+/** How a component is asked whether it is ready: this URL answers 2xx, or something listens on this port. */
+export type Ready = { url: string } | { port: number };
+
+/** The check that asks so. PostgreSQL opens its port last. */
+export const readyCheck = (ready: Ready): ReadyCheck =>
+  'url' in ready
+    ? httpReady(ready.url)
+    : async () =>
+        (await isListening(ready.port)) ? undefined : `nothing listens on port ${ready.port}`;
+
+/** Ready when a GET of `url` answers 2xx. */
+export const httpReady =
+  (url: string, ask: typeof fetch = fetch): ReadyCheck =>
+  async (signal) => {
+    try {
+      const response = await ask(url, { signal });
+      const body = (await response.text()).trim().slice(0, 200);
+      return response.ok ? undefined : `${url} answered ${response.status} ${body}`;
+    } catch (error) {
+      return `${url} does not answer (${reasonOf(error)})`;
+    }
+  };
+
+/** What went wrong, with the cause that fetch hides behind "fetch failed". */
+export function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error & { cause?: { code?: string; message?: string } };
+  return cause?.code ?? cause?.message ?? message;
+}
+
+/** True when something listens on this port of the loopback address, or of its like in IPv6. */
+export function isListening(
+  port: number,
+  host: '127.0.0.1' | '::1' = '127.0.0.1',
+): Promise<boolean> {
+  const socket = connect({ port, host });
+  return once(socket, 'connect', { signal: AbortSignal.timeout(1_000) })
+    .then(
+      () => true,
+      () => false,
+    )
+    .finally(() => socket.destroy());
+}
+
+/**
+ * Calls `ask` until it answers something, and returns that; undefined when
+ * `deadlineMs` passes first. An error counts as "not yet" until then.
+ */
+export async function poll<T>(
+  ask: () => Promise<T | undefined | false>,
+  deadlineMs: number,
+): Promise<T | undefined> {
+  const deadline = Date.now() + deadlineMs;
+  for (;;) {
+    const answer = await ask().catch((error) => {
+      if (Date.now() >= deadline) throw error;
+      return undefined;
+    });
+    if (answer) return answer;
+    if (Date.now() >= deadline) return undefined;
+    await sleep(250);
+  }
+}

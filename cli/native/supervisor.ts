@@ -1,0 +1,111 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { readyCheck } from '../checks.ts';
+import { RunFolder, type RunningComponent } from '../run.ts';
+import type { NativePlan, PlannedProcess } from './plan.ts';
+import { ManagedProcess } from './process.ts';
+
+// Holds a native run together, in the background: starts what is planned, watches it, and stops everything
+// when it is asked to, when one part ends, or when `npm start` goes away before all is ready.
+
+/** What the supervisor tells `npm start`. */
+export type SupervisorMessage =
+  | { type: 'ready'; name: string; afterMs: number }
+  | { type: 'all-ready' }
+  | { type: 'ended'; reason: string };
+
+/** What `npm run lesson` asks for: a component started anew, with these variables over its own. */
+export interface Wish {
+  name: string;
+  env: Record<string, string>;
+}
+
+const READY_TIMEOUT_MS = 120_000;
+
+const [plan] = (await once(process, 'message')) as [NativePlan];
+const folder = new RunFolder({ STACK_FOLDER: plan.folder });
+const children = new Map<string, ManagedProcess>();
+const running = new Map<string, RunningComponent>();
+const stopping = new AbortController();
+let allReady = false;
+let end: Promise<never> | undefined;
+const fail = (error: Error) => stop(error.message, 1);
+
+process.once('disconnect', () => {
+  if (!allReady) void stop('npm start was interrupted');
+});
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+  process.on(signal, () => void stop('it was asked to stop'));
+process.on('SIGUSR2', () => void startAnew().catch(fail));
+await startAll().catch(fail);
+
+async function startAll(): Promise<void> {
+  record(); // from now on another npm start sees this run
+  const ready = new Map<string, Promise<void>>();
+  const startInTurn = async (part: PlannedProcess) => {
+    await Promise.resolve(); // until all are in the map
+    if (part.after) await ready.get(part.after);
+    await start(part);
+  };
+  for (const part of plan.processes) ready.set(part.name, startInTurn(part));
+  await Promise.all(ready.values());
+  allReady = true;
+  await tell({ type: 'all-ready' });
+}
+
+/** Starts one, with these variables over its own, and returns when it is ready. */
+async function start(
+  { name, title, version, source, ready, command }: PlannedProcess,
+  env: Record<string, string> = {},
+): Promise<void> {
+  stopping.signal.throwIfAborted();
+  const began = performance.now();
+  const withEnv = { ...command, env: { ...command.env, ...env } };
+  const child = new ManagedProcess(name, withEnv, folder.log(name));
+  const entry: RunningComponent = { name, title, version, source, pid: child.pid ?? 0, ready };
+  children.set(name, child);
+  running.set(name, entry);
+  record();
+  void child.whenEnded.then(() => {
+    if (!child.stopping) void stop(child.story(), 1);
+  });
+  await child.waitUntilReady(readyCheck(ready), READY_TIMEOUT_MS, stopping.signal);
+  entry.readyAfter = Math.round(performance.now() - began);
+  record();
+  await tell({ type: 'ready', name, afterMs: entry.readyAfter });
+}
+
+/** Does what the file of wishes says. */
+async function startAnew(): Promise<void> {
+  const { name, env } = JSON.parse(readFileSync(folder.wish, 'utf8')) as Wish;
+  await children.get(name)?.stop();
+  await start(
+    plan.processes.find((part) => part.name === name)!,
+    env,
+  );
+}
+
+/** Stops everything in the order of the data: first who sends, last who stores. */
+function stop(reason: string, code = 0): Promise<never> {
+  return (end ??= (async () => {
+    stopping.abort();
+    const turns = Map.groupBy(plan.processes, ({ stops = Infinity }) => stops);
+    for (const [, parts] of [...turns].sort(([a], [b]) => a - b))
+      await Promise.all(parts.map(async ({ name }) => children.get(name)?.stop(15_000)));
+    record(`${new Date().toISOString()}: ${reason}`);
+    await tell({ type: 'ended', reason });
+    process.exit(code);
+  })());
+}
+
+/** Says for the other verbs what runs, and how it ended. */
+function record(ended?: string): void {
+  const components = [...running.values()];
+  folder.write({ supervisor: process.pid, ended, ports: plan.ports, components });
+}
+
+/** Resolves when the message is on its way. */
+async function tell(message: SupervisorMessage): Promise<void> {
+  console.log(new Date().toISOString(), JSON.stringify(message));
+  if (process.connected) await new Promise((sent) => process.send!(message, sent));
+}

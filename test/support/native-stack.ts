@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { httpReady, isListening } from '../../cli/checks.ts';
+import { component, components, programOf } from '../../cli/components/index.ts';
+import { createContext, type Context } from '../../cli/context.ts';
+import { prepare } from '../../cli/native/plan.ts';
+import { choosePorts, publishedPorts } from '../../cli/native/ports.ts';
+import { ManagedProcess } from '../../cli/native/process.ts';
+import { obtainProgram } from '../../cli/native/programs.ts';
+import { ROOT } from '../../cli/paths.ts';
+import type { RunRecord } from '../../cli/run.ts';
+import type { Settings } from '../../cli/settings.ts';
+import type { TestedStack } from './signals.ts';
+import { TestedStores } from './stores.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+export interface Outcome {
+  code: number | null;
+  output: string;
+}
+
+/** A native stack with data and ports of its own, started and stopped by the commands that people use. */
+export class NativeStack implements TestedStack {
+  /** Where it keeps its data, logs and rewritten configs. */
+  readonly folder = temporaryFolder();
+  /** Never the user's own: no Docker answers at this address, and no database is named. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly context: Context;
+  readonly stores: TestedStores;
+
+  private constructor(settings: NodeJS.ProcessEnv) {
+    this.env = {
+      ...process.env,
+      STACK_FOLDER: this.folder,
+      DOCKER_HOST: `unix://${this.folder}/no-docker.sock`,
+      DATABASE_URL: '',
+      ...settings,
+    };
+    this.context = createContext(this.env);
+    this.stores = new TestedStores(this.context);
+    // After Ctrl-C, too; before the folder is removed.
+    process.prependOnceListener('exit', () => {
+      if (existsSync(join(this.folder, 'run.json')) && !this.record().ended)
+        spawnSync(process.execPath, [MAIN, 'stop'], { env: this.env });
+    });
+  }
+
+  get settings(): Settings {
+    return this.context.settings;
+  }
+
+  /** One that is not started yet. */
+  static async create(settings: NodeJS.ProcessEnv = {}): Promise<NativeStack> {
+    return new NativeStack({ ...(await freePorts()), ...settings });
+  }
+
+  /** Runs a program in the repository's folder, as the commands of this stack, to its end. */
+  async run(file: string, ...args: string[]): Promise<Outcome> {
+    const child = spawn(file, args, {
+      cwd: ROOT,
+      env: this.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text) => (output += text));
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, output };
+  }
+
+  /** Runs a verb as npm would, and answers what it printed. */
+  command = (verb: string, ...args: string[]): Promise<Outcome> =>
+    this.run(process.execPath, MAIN, verb, ...args);
+
+  /** Starts it, and fails when it does not get ready. */
+  async start(): Promise<Outcome> {
+    const release = await startAlone();
+    try {
+      const outcome = await this.command('start', '--native');
+      assert.equal(outcome.code, 0, outcome.output);
+      return outcome;
+    } finally {
+      await release();
+    }
+  }
+
+  stop = (): Promise<Outcome> => this.command('stop');
+
+  /** What the newest run says about itself. */
+  record(): RunRecord {
+    return JSON.parse(readFileSync(join(this.folder, 'run.json'), 'utf8')) as RunRecord;
+  }
+
+  /** The components that run. */
+  running = (): string[] => this.record().components.map(({ name }) => name);
+
+  /** Whether Tempo itself runs, and not its stand-in. */
+  hasTempo = (): boolean =>
+    this.record().components.some(({ name, source }) => name === 'tempo' && source !== 'stand-in');
+
+  /** Stops a component, with its own children, from doing anything; or lets it go on. */
+  signal(name: string, signal: 'STOP' | 'CONT'): void {
+    const { pid } = this.record().components.find((part) => part.name === name)!;
+    spawnSync('pkill', [`-${signal}`, '-P', String(pid)]);
+    process.kill(pid, `SIG${signal}`);
+  }
+
+  /** Replaces a text in the config of the Alertmanager that runs, and reloads it; answers how to undo that. */
+  async configureAlertmanager(
+    text: string | RegExp,
+    replacement: string,
+  ): Promise<() => Promise<void>> {
+    const file = join(this.folder, 'config/alertmanager/alertmanager.yml');
+    const shipped = readFileSync(file, 'utf8');
+    const changed = shipped.replace(text, replacement);
+    assert.notEqual(changed, shipped);
+    const reload = async (config: string) => {
+      writeFileSync(file, config);
+      const url = `${this.stores.alertmanager}/-/reload`;
+      assert.equal((await fetch(url, { method: 'POST' })).status, 200);
+    };
+    await reload(changed);
+    return () => reload(shipped);
+  }
+
+  /**
+   * Starts one component with its config of this repository and nothing around it; its data stay for the
+   * next start.
+   * @param ports ports of others on 127.0.0.1, by "name:inside"
+   */
+  async startAlone(name: string, ports: Record<string, number> = {}): Promise<ManagedProcess> {
+    const { context } = this;
+    const { settings } = context;
+    const part = component(name);
+    const chosen = await choosePorts(components, settings);
+    const port = (of: string, inside: number) => ports[`${of}:${inside}`] ?? chosen(of, inside)!;
+    const { file } = await obtainProgram(context, programOf(part, settings)!);
+    const command = await prepare(part, context, port, file);
+    const started = new ManagedProcess(name, command, join(this.folder, `${name}.log`));
+    const { port: inside, path } = part.readiness!;
+    await started.waitUntilReady(
+      httpReady(`http://127.0.0.1:${port(name, inside)}${path}`),
+      20_000,
+      new AbortController().signal,
+    );
+    return started;
+  }
+}
+
+const MAIN = join(ROOT, 'cli/main.js');
+
+/** Settings that publish every port on a free number. */
+export async function freePorts(): Promise<NodeJS.ProcessEnv> {
+  const names = publishedPorts(components, createContext().settings).map(({ setting }) => setting);
+  for (;;) {
+    const first = 10_000 + randomInt(1_000) * 10;
+    const numbers = names.map((_, i) => first + i);
+    const busy = await Promise.all(numbers.map((port) => isListening(port)));
+    if (!busy.includes(true)) return Object.fromEntries(names.map((n, i) => [n, `${first + i}`]));
+  }
+}
+
+/** Waits until no other test starts a stack: two that start at once could choose the same inner ports. */
+async function startAlone(): Promise<() => Promise<void>> {
+  const file = join(tmpdir(), 'lgtm-stack-test.lock');
+  for (;;) {
+    try {
+      const lock = await open(file, 'wx');
+      await lock.writeFile(String(process.pid));
+      await lock.close();
+      return async () => rmSync(file, { force: true });
+    } catch {
+      const holder = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
+      if (holder && !existsProcess(holder)) rmSync(file, { force: true });
+      await sleep(100);
+    }
+  }
+}
+
+function existsProcess(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
