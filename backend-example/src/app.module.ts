@@ -3,6 +3,7 @@ import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { OpenTelemetryModule } from 'nestjs-otel';
 import { BooksModule } from './books/books.module';
 import { DatabaseModule } from './database/database.module';
+import { readEnv } from './env';
 import { FaultsModule } from './faults/faults.module';
 import { HealthModule } from './health/health.module';
 import { LoggerModule } from './logger/logger.module';
@@ -21,7 +22,7 @@ const OpenTelemetryModuleConfig = OpenTelemetryModule.forRoot({
     HealthModule,
     BooksModule,
     // Off unless asked for: then there is no /faults, and the header X-Fault means nothing.
-    ...(process.env.FAULTS_ENABLED === 'true' ? [FaultsModule] : []),
+    ...(readEnv().faultsEnabled ? [FaultsModule] : []),
   ],
   providers: [
     { provide: APP_FILTER, useClass: ProblemDetailsFilter },

@@ -6,7 +6,7 @@ import { AppModule } from './app.module';
 
 /**
  * The complete application, not yet listening: what main.ts runs and the tests call.
- * @throws what a module throws while it is set up, such as a wrong DATABASE_URL
+ * @throws what a module throws while it is set up, such as a database that does not answer
  */
 export async function createApp(): Promise<NestExpressApplication> {
   const app = await NestFactory.create<NestExpressApplication>(AppModule, {

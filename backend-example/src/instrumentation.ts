@@ -20,46 +20,44 @@ import {
   ATTR_SERVICE_VERSION,
 } from '@opentelemetry/semantic-conventions';
 import { version } from '../package.json';
+import { readEnv } from './env';
 import { isQuietPath } from './quiet-paths';
 
-// Below `||`, not `??`: an empty variable means the default, as OpenTelemetry wants it.
-const { env } = process;
+const env = readEnv();
 
 // Without a url the exporters follow OTEL_EXPORTER_OTLP_*; the default is http://localhost:4318.
 const traceExporter = new OTLPTraceExporter();
 const spanProcessor = new BatchSpanProcessor({
   exporter: traceExporter,
-  scheduledDelayMillis: Number(env.OTEL_BSP_SCHEDULE_DELAY || 1000),
+  ...env.spanBatches,
 });
 
 const logExporter = new OTLPLogExporter();
 const logProcessor = new BatchLogRecordProcessor({
   exporter: logExporter,
-  scheduledDelayMillis: Number(env.OTEL_BLRP_SCHEDULE_DELAY || 1000),
+  ...env.logBatches,
 });
 
-// Served on http://localhost:8081/metrics, for a Prometheus-style scraper to pull. When
-// OTEL_METRICS_EXPORTER is set the SDK follows it instead: "otlp" pushes them as well.
-const metricReader = env.OTEL_METRICS_EXPORTER
-  ? undefined
-  : new PrometheusExporter(
-      {
-        // The library's default, localhost, is out of reach from another container.
-        host: env.OTEL_EXPORTER_PROMETHEUS_HOST || '0.0.0.0',
-        port: Number(env.OTEL_EXPORTER_PROMETHEUS_PORT || 8081),
-        withoutScopeInfo: true,
-        withResourceConstantLabels: /^service\.name$/,
-        // The port is opened right here, before the SDK looks at this variable.
-        preventServerStart:
-          env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true',
-      },
-      (error) => {
-        if (error) console.error(`No metrics are served: ${error.message}`);
-      },
-    );
+// Served on http://localhost:8081/metrics, for a Prometheus-style scraper to pull.
+const metricReader = new PrometheusExporter(
+  {
+    // The library's default, localhost, is out of reach from another container.
+    host: env.metricsHost ?? '0.0.0.0',
+    port: env.metricsPort,
+    withoutScopeInfo: true,
+    withResourceConstantLabels: /^service\.name$/,
+    // The port is opened right here, not by `start()`.
+    preventServerStart: env.telemetryDisabled || !env.metricsScraped,
+  },
+  (error) => {
+    if (error) console.error(`No metrics are served: ${error.message}`);
+  },
+);
 
 /**
- * Traces and logs go out over OTLP/HTTP, metrics are scraped.
+ * Traces and logs go out over OTLP/HTTP, metrics are scraped. Where OTEL_TRACES_EXPORTER,
+ * OTEL_LOGS_EXPORTER, OTEL_METRICS_EXPORTER or a protocol of "grpc" ask for something else, the SDK
+ * follows them instead: it looks at them only where it is given nothing.
  *
  * Importing this file installs the hooks that patch http, express, pg and pino, so import it
  * before anything that loads them; nothing is recorded until `otelSDK.start()`.
@@ -71,15 +69,16 @@ export const otelSDK = new NodeSDK({
       [ATTR_SERVICE_NAME]: 'backend-example',
       [ATTR_SERVICE_NAMESPACE]: 'lgtm-stack',
       [ATTR_SERVICE_VERSION]: version,
-      [ATTR_DEPLOYMENT_ENVIRONMENT_NAME]:
-        env.NODE_ENV === 'production' ? 'production' : 'development',
+      [ATTR_DEPLOYMENT_ENVIRONMENT_NAME]: env.production
+        ? 'production'
+        : 'development',
     }),
   ),
   // Not the process detector: it would attach the whole command line to every record.
   resourceDetectors: [envDetector, hostDetector],
-  spanProcessors: [spanProcessor],
-  logRecordProcessors: [logProcessor],
-  metricReaders: metricReader && [metricReader],
+  spanProcessors: env.tracesOverHttp ? [spanProcessor] : undefined,
+  logRecordProcessors: env.logsOverHttp ? [logProcessor] : undefined,
+  metricReaders: env.metricsScraped ? [metricReader] : undefined,
   instrumentations: [
     getNodeAutoInstrumentations({
       // A span per file, lookup or socket says little and costs a lot.

@@ -1,4 +1,5 @@
-// First: it installs the hooks that patch the modules loaded below.
+import './check-env';
+// It installs the hooks that patch the modules loaded below.
 import { otelSDK } from './instrumentation';
 // Nest 12 imports express as an ES module, which the hooks do not see: load it here with require.
 import 'express';
@@ -6,6 +7,7 @@ import { Logger } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pinoHttp } from 'pino-http';
 import { createApp } from './app';
+import { readEnv } from './env';
 import { loggerConfig } from './logger/logger.config';
 
 const logger = new Logger('Main');
@@ -24,9 +26,8 @@ async function bootstrap(): Promise<void> {
   process.once('SIGTERM', () => void shutdown('SIGTERM'));
   process.once('SIGINT', () => void shutdown('SIGINT'));
 
-  const { HOST, PORT } = process.env;
-  const port = Number(PORT || 5555); // `||`: an empty variable means the default, too
-  await (HOST ? app.listen(port, HOST) : app.listen(port)); // without: all interfaces
+  const { host, port } = readEnv();
+  await (host ? app.listen(port, host) : app.listen(port));
   logger.log(`Listening on ${await app.getUrl()}`);
 }
 
@@ -53,9 +54,15 @@ async function atMost(
 
 /** The last words: an error that nobody has caught is in Loki, too, with all that was queued before it. */
 async function fail(error: Error): Promise<never> {
-  // Not Nest's logger: it may not be connected to pino yet.
-  const { logger } = pinoHttp(loggerConfig().pinoHttp);
-  logger.fatal({ err: error }, error.message);
+  // An error in here is Node's, which prints it and ends: fail() must not be called for it again.
+  process.removeAllListeners('uncaughtException');
+  try {
+    // Not Nest's logger: it may not be connected to pino yet.
+    const { logger } = pinoHttp(loggerConfig().pinoHttp);
+    logger.fatal({ err: error }, error.message);
+  } catch {
+    console.error(error);
+  }
   return exit(1);
 }
 

@@ -1,6 +1,7 @@
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { once } from 'node:events';
 import { Agent } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Pool } from 'pg';
 import request from 'supertest';
@@ -381,12 +382,14 @@ describe('over OTLP and /metrics', () => {
   });
 
   it('sends why it could not start', async () => {
-    await expect(start({ DATABASE_URL: 'books' })).rejects.toThrow(
+    service = await start();
+    const { port } = new URL(service.url);
+    await expect(start({ PORT: port })).rejects.toThrow(
       'The service did not start',
     );
     expect(lastWords()).toEqual([
       'fatal',
-      expect.stringMatching(/^DATABASE_URL is not a valid address; /),
+      expect.stringMatching(/^listen EADDRINUSE/),
     ]);
   });
 
@@ -475,6 +478,63 @@ describe('over OTLP and /metrics', () => {
     expect(metrics.text).toContain(
       'books_created_total{service_name="library"} 1',
     );
+  });
+
+  it('is scraped on the same port when OTEL_METRICS_EXPORTER says so', async () => {
+    service = await start({ OTEL_METRICS_EXPORTER: 'prometheus' });
+    await create(service);
+    const { text } = await request(service.metricsUrl).get('/metrics');
+    expect(text).toContain(
+      'books_created_total{service_name="backend-example"} 1',
+    );
+  });
+
+  it('pushes metrics instead of serving them with OTEL_METRICS_EXPORTER=otlp', async () => {
+    service = await start({
+      OTEL_METRICS_EXPORTER: 'otlp',
+      OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'http/json',
+    });
+    await create(service);
+    await expect(request(service.metricsUrl).get('/metrics')).rejects.toThrow(
+      'ECONNREFUSED',
+    );
+    await service.stop();
+    expect(receiver.bodies.join()).toContain('"name":"books_created"');
+  });
+
+  it('sends nothing that OTEL_…_EXPORTER=none excludes', async () => {
+    service = await start({
+      OTEL_TRACES_EXPORTER: 'none',
+      OTEL_LOGS_EXPORTER: 'none',
+      OTEL_METRICS_EXPORTER: 'none',
+    });
+    await create(service);
+    await expect(request(service.metricsUrl).get('/metrics')).rejects.toThrow(
+      'ECONNREFUSED',
+    );
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+    expect(receiver.bodies).toEqual([]);
+  });
+
+  it('speaks gRPC to the collector where it is asked to', async () => {
+    const preface = 'PRI * HTTP/2.0'; // what every HTTP/2 connection begins with
+    const beginnings: string[] = [];
+    const collector = createServer((socket) => {
+      socket.once('data', (data) => {
+        beginnings.push(data.toString('latin1', 0, preface.length));
+        socket.destroy();
+      });
+    }).listen(0, '127.0.0.1');
+    await once(collector, 'listening');
+    const { port } = collector.address() as AddressInfo;
+    service = await start({
+      OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+    });
+    await create(service);
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+    collector.close();
+    expect(new Set(beginnings)).toEqual(new Set([preface]));
   });
 
   it('offers metrics by route, never by path', async () => {

@@ -1,28 +1,19 @@
 import type { ClientConfig, PoolConfig } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
+import { readEnv } from '../env';
 
 /**
- * How to connect: `DATABASE_URL`, by default a local database called books.
+ * How to connect.
  *
  * The url is taken apart because the telemetry of pg reads host, port and database from these
  * fields to name the database and its pool.
  */
 export function connectionConfig(env = process.env): ClientConfig {
-  const url = env.DATABASE_URL || 'postgres://books:books@localhost:5432/books';
-  try {
-    // pg takes any other text for the name of a local database.
-    if (!/^postgres(ql)?:\/\//.test(url)) throw new Error('no such scheme');
-    return {
-      ...parseIntoClientConfig(url),
-      application_name: 'backend-example',
-      connectionTimeoutMillis: 3000,
-    };
-  } catch {
-    // The original message repeats the url, which holds a password.
-    throw new Error(
-      'DATABASE_URL is not a valid address; it should look like postgres://user:password@host:5432/database',
-    );
-  }
+  return {
+    ...parseIntoClientConfig(readEnv(env).databaseUrl),
+    application_name: 'backend-example',
+    connectionTimeoutMillis: 3000,
+  };
 }
 
 /** The pool's settings. All times in milliseconds. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { stdSerializers, stdTimeFunctions } from 'pino';
 import type { Options } from 'pino-http';
+import { readEnv } from '../env';
 import { isQuietPath } from '../quiet-paths';
 
 // In `_header` Node keeps the headers of a message as text.
@@ -12,16 +13,16 @@ const SECRETS = ['authorization', 'cookie', 'set-cookie', '_header'];
  * and sends every record over OTLP as well.
  */
 export function loggerConfig(env = process.env): { pinoHttp: Options } {
+  const { logLevel, production } = readEnv(env);
   return {
     pinoHttp: {
-      level: env.LOG_LEVEL || 'info',
+      level: logLevel,
       base: null,
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      transport:
-        env.NODE_ENV === 'production'
-          ? undefined
-          : { target: 'pino-pretty', options: { singleLine: true } },
+      transport: production
+        ? undefined
+        : { target: 'pino-pretty', options: { singleLine: true } },
 
       // Whoever logs headers, a request, a response or an error must not leak secrets. A serializer
       // costs nothing on lines without its key; a redact path with a wildcard costs on every line.
