@@ -140,6 +140,29 @@ describe('docker-compose.yaml', () => {
       );
   });
 
+  it('starts the service without its telemetry, and nothing waits for a store to be ready', () => {
+    const awaited = Object.values<any>(compose.services).flatMap(({ depends_on = {} }) =>
+      Object.entries<any>(depends_on)
+        .filter(([, { condition }]) => condition === 'service_healthy')
+        .map(([name]) => name),
+    );
+    assert.deepEqual(awaited.sort(), ['backend-example', 'postgres']); // by load generator and service
+  });
+
+  it('is not there again after a reboot', () => {
+    for (const [name, { restart }] of Object.entries<any>(compose.services))
+      assert.ok(['on-failure', 'no'].includes(restart), name);
+  });
+
+  it('keeps what the services say to each other away from proxies', () => {
+    const lists = [...read('no-proxy.env').matchAll(/^(?:NO_PROXY|no_proxy)=(.*)$/gm)];
+    assert.equal(lists.length, 2);
+    for (const [, list] of lists)
+      for (const { name } of components) assert.ok(list!.split(',').includes(name), name);
+    for (const [name, { env_file }] of Object.entries<any>(compose.services))
+      assert.ok([env_file].flat().includes('no-proxy.env'), name);
+  });
+
   it('is valid for docker compose', (t) => {
     if (spawnSync('docker', ['compose', 'version']).status !== 0)
       return t.skip('docker compose is not installed here');
@@ -151,6 +174,24 @@ describe('docker-compose.yaml', () => {
     assert.equal(check.status, 0);
   });
 });
+
+for (const file of globSync('*/Dockerfile', { cwd: ROOT }))
+  describe(file, () => {
+    const text = read(file);
+
+    it('copies our files readable for everybody, whatever the umask of the clone', () => {
+      const image = text.slice(text.lastIndexOf('\nFROM '));
+      const copies = image.match(/^COPY (?!--from=).*$/gm) ?? [];
+      assert.ok(copies.length > 0);
+      for (const copy of copies) assert.match(copy, /^COPY --chmod=755 /);
+    });
+
+    // BusyBox knows http_proxy, but not no_proxy
+    it('probes without a proxy', () => {
+      for (const [probe] of text.matchAll(/"wget".*$/gm))
+        assert.match(probe, /^"wget", "-Y", "off", /);
+    });
+  });
 
 describe('otel-collector-config.yaml', () => {
   const config = yaml('otel-collector/otel-collector-config.yaml');
