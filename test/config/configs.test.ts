@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  copyFileSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { component, components, programOf } from '../../cli/components/index.ts';
@@ -120,6 +127,42 @@ describe('the build of the service', () => {
     const { stdout } = spawnSync(tsc, ['-p', folder], { encoding: 'utf8' });
     assert.match(stdout, /src\/main\.ts.* error TS2322/);
     assert.equal(existsSync(join(folder, 'dist/main.js')), false);
+  });
+});
+
+describe('npm ci', () => {
+  /** The packages that this command would install in a new clone. */
+  function installs(folder: string, command: string, env: Record<string, string>): string[] {
+    for (const file of [
+      'package.json',
+      'package-lock.json',
+      '.npmrc',
+      'backend-example/package.json',
+    ]) {
+      mkdirSync(dirname(join(folder, file)), { recursive: true });
+      copyFileSync(join(ROOT, file), join(folder, file));
+    }
+    const [npm, ...args] = command.split(' ');
+    const { stdout, stderr, status } = spawnSync(npm!, [...args, '--dry-run', '--offline'], {
+      cwd: folder,
+      env: { PATH: process.env.PATH, HOME: folder, ...env },
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    return [...stdout.matchAll(/^add (\S+) /gm)].map(([, name]) => name!);
+  }
+
+  it('brings what starts the stack where the shell has NODE_ENV=production', () => {
+    const installed = installs(temporaryFolder(), 'npm ci', { NODE_ENV: 'production' });
+    for (const name of ['pg', ...Object.keys(npm.devDependencies), '@nestjs/cli'])
+      assert.ok(installed.includes(name), name);
+  });
+
+  it('leaves the tools out of the image', () => {
+    const commands = read('backend-example/Dockerfile').match(/npm ci .*$/gm) ?? [];
+    const installed = installs(temporaryFolder(), commands.at(-1)!, {});
+    assert.ok(installed.includes('pg'));
+    for (const name of ['tar', '@nestjs/cli', 'jest']) assert.ok(!installed.includes(name), name);
   });
 });
 
