@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
+import { parseEnv } from 'node:util';
 import { parse } from 'yaml';
 import { component, components, programOf } from '../../cli/components/index.ts';
 import { LOAD_GENERATOR } from '../../cli/components/load-generator.ts';
@@ -163,6 +164,29 @@ describe('npm ci', () => {
     const installed = installs(temporaryFolder(), commands.at(-1)!, {});
     assert.ok(installed.includes('pg'));
     for (const name of ['tar', '@nestjs/cli', 'jest']) assert.ok(!installed.includes(name), name);
+  });
+});
+
+describe('.env.example', () => {
+  it('is right that Node and Compose read a value in single quotes alike', (t) => {
+    if (spawnSync('docker', ['compose', 'version']).status !== 0)
+      return t.skip('docker compose is not installed here');
+    const folder = temporaryFolder();
+    const value = '#1 $a ${b} `c` "d" \\e ~ ';
+    const file = `X='${value}'\n`;
+    assert.equal(parseEnv(file).X, value);
+    writeFileSync(join(folder, '.env'), file);
+    const services = { one: { image: 'one', environment: { X: '${X}' } } };
+    writeFileSync(join(folder, 'compose.yaml'), JSON.stringify({ services }));
+    const { stdout, stderr } = spawnSync('docker', ['compose', 'config', '--format', 'json'], {
+      cwd: folder,
+      env: { PATH: process.env.PATH },
+      encoding: 'utf8',
+    });
+    assert.equal(stderr, '');
+    // in its output $ is doubled
+    const read = JSON.parse(stdout).services.one.environment.X.replaceAll('$$', '$');
+    assert.equal(read, value);
   });
 });
 
