@@ -1,4 +1,4 @@
-const LOG_LEVELS = 'trace debug info warn error fatal silent'.split(' ');
+const LEVELS = 'trace debug info warn error fatal silent'.split(' ');
 const PROTOCOLS = ['http/json', 'http/protobuf', 'grpc'];
 const LONGEST_TIMER = 2 ** 31 - 1; // Node takes a longer delay for 1 ms, as it does NaN
 
@@ -80,7 +80,7 @@ export function readEnv(env: NodeJS.ProcessEnv = process.env) {
     production: env.NODE_ENV === 'production',
     host: text('HOST'), // without: all interfaces
     port: port('PORT') ?? 5555,
-    logLevel: choice('LOG_LEVEL', LOG_LEVELS, 'info'),
+    logLevel: choice('LOG_LEVEL', LEVELS, 'info'),
     databaseUrl: databaseUrl(),
     faultsEnabled: flag('FAULTS_ENABLED'),
 
