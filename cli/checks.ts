@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -66,4 +67,10 @@ export async function poll<T>(
     if (Date.now() >= deadline) return undefined;
     await sleep(250);
   }
+}
+
+/** How many bytes may still be written below this folder. */
+export function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, statfsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
+import { freeBytes } from './checks.ts';
 import { ROOT } from './paths.ts';
 import { readSettings, type Settings } from './settings.ts';
 import { ProgressLine } from './terminal.ts';
@@ -40,17 +41,14 @@ export interface Context {
  */
 export function createContext(shell: NodeJS.ProcessEnv = process.env): Context {
   const file = join(ROOT, '.env'); // there may be none
-  const env = { ...(existsSync(file) && parseEnv(readFileSync(file, 'utf8'))), ...shell };
+  const env = { ...(existsSync(file) && readDotEnv(readFileSync(file, 'utf8'))), ...shell };
   let stop: AbortController | undefined;
   return {
     settings: readSettings(env),
     env,
     now: Date.now,
     fetch,
-    freeBytes(folder) {
-      const { bavail, bsize } = statfsSync(folder);
-      return bavail * bsize;
-    },
+    freeBytes,
     print: (line = '') => console.log(line),
     warn: (line) => console.error(line),
     progress: new ProgressLine(),
@@ -62,4 +60,24 @@ export function createContext(shell: NodeJS.ProcessEnv = process.env): Context {
       return controller.signal;
     },
   };
+}
+
+/** Values that Node and Compose read alike: plain, of which # and quotes are no part, or in single quotes. */
+const ALIKE =
+  /^\s*(?:export\s+)?\w+\s*=\s*(?:'[^']*[^'\\]'|''|(?:[^\s#$"'`\\\u00a0][^#$"`\\\u00a0]*)?)\s*(?: #.*)?$/;
+
+/**
+ * The variables in the text of a .env.
+ * @throws Error naming the lines that Node and Compose would read differently
+ */
+export function readDotEnv(text: string): NodeJS.ProcessEnv {
+  const plain = text.replace(/^\uFEFF/, '');
+  const different = plain.split(/\r?\n/).flatMap((line, i) => {
+    const isNothing = /^\s*(#.*)?$/.test(line);
+    return isNothing || ALIKE.test(line) ? [] : [`line ${i + 1} (${line.split('=')[0]!.trim()})`];
+  });
+  if (different.length === 0) return parseEnv(plain);
+  throw new Error(
+    `Docker and the npm commands would read different values from .env: ${different.join(', ')}. Put a value with special characters in single quotes, NAME='…', without a single quote in it.`,
+  );
 }

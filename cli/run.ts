@@ -25,6 +25,18 @@ export interface RunningComponent {
   ready: Ready;
   /** Milliseconds from the start of its process until it was ready. */
   readyAfter?: number;
+  /** When it ended by itself (milliseconds since 1970), and how. */
+  crashes?: { at: number; how: string }[];
+  /** It has crashed too often, and is not started again. */
+  down?: boolean;
+}
+
+/** For people: how often a component has crashed, and how the last time; empty when it has not. */
+export function crashesOf({ crashes = [], down }: RunningComponent): string {
+  const last = crashes.at(-1);
+  if (!last) return '';
+  const times = crashes.length === 1 ? 'once' : `${crashes.length} times`;
+  return `${down ? 'stays down: ' : ''}crashed ${times}, last at ${new Date(last.at).toISOString()}: ${last.how}`;
 }
 
 /** Where a native run keeps its data, logs and rewritten configs. */

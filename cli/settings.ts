@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ROOT } from './paths.ts';
 
@@ -13,8 +14,11 @@ interface Setting<T> {
 const optional: Setting<string | undefined> = { read: String };
 const text = (usual: string): Setting<string> => ({ usual, read: String });
 
-/** A file, of which a relative path begins at the repository's folder, as in docker-compose.yaml. */
-const file = (usual: string): Setting<string> => ({ usual, read: (path) => resolve(ROOT, path) });
+/** A file, of which a relative path begins at the repository's folder, as in docker-compose.yaml; ~ is the home folder. */
+const file = (usual: string): Setting<string> => ({
+  usual,
+  read: (path) => resolve(ROOT, path.replace(/^~(?=\/|$)/, homedir())),
+});
 
 const checked = <T>(
   usual: string,

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { address, components, find } from './components/index.ts';
 import { Compose, StopError } from './compose/compose.ts';
 import type { Context } from './context.ts';
+import { roomOf } from './diagnosis/machine.ts';
 import { planNativeRun } from './native/plan.ts';
+import { baseEnvironment } from './native/process.ts';
+import { checkPath, checkRules, lock } from './native/preflight.ts';
 import type { SupervisorMessage } from './native/supervisor.ts';
 import { parseOptions } from './options.ts';
 import { ROOT } from './paths.ts';
@@ -21,16 +24,16 @@ export async function start(context: Context, args: string[]): Promise<number> {
   });
   const stop = context.interrupted();
   const { print, progress, settings } = context;
+  const compose = new Compose(context);
   try {
     if (await runningNow(settings)) print(RUNNING);
-    else if (!values.native && (await new Compose(context).answers()))
-      await startContainers(context, stop);
     else {
-      const why = values.native
-        ? 'Starting'
-        : 'Docker does not answer: starting the same components';
-      print(`${why} as local processes.\n`);
-      await startNative(context, stop);
+      checkRules();
+      if (!values.native && (await compose.answers())) await startContainers(context, stop);
+      else {
+        print(values.native ? 'Starting as local processes.\n' : await compose.absence());
+        await startNative(context, stop);
+      }
     }
     await printAddresses(context);
     return 0;
@@ -60,19 +63,30 @@ async function startContainers(context: Context, stop: AbortSignal): Promise<voi
 }
 
 async function startNative(context: Context, stop: AbortSignal): Promise<void> {
+  const { print, settings } = context;
+  checkPath(settings.STACK_FOLDER);
+  const release = await lock(settings.STACK_FOLDER);
+  try {
+    // Another npm start may have been faster.
+    if (await runningNow(settings)) print(RUNNING);
+    else await supervise(context, stop);
+  } finally {
+    release();
+  }
+}
+
+async function supervise(context: Context, stop: AbortSignal): Promise<void> {
   const { print, progress, settings } = context;
   const began = performance.now();
   const { plan, remarks } = await planNativeRun(context);
   progress.clear();
   stop.throwIfAborted();
-  // Another npm start may have been faster.
-  if (await runningNow(settings)) return print(RUNNING);
-
   const { logs } = new RunFolder(settings);
   mkdirSync(logs, { recursive: true });
   const log = openSync(join(logs, 'supervisor.log'), 'w');
   const supervisor = spawn(process.execPath, [join(import.meta.dirname, 'native/supervisor.ts')], {
     cwd: ROOT,
+    env: baseEnvironment(context.env),
     detached: true, // Ctrl-C reaches us; we pass it on and wait until all is stopped
     stdio: ['ignore', log, log, 'ipc'],
   });
@@ -89,6 +103,8 @@ async function startNative(context: Context, stop: AbortSignal): Promise<void> {
   supervisor.disconnect();
   supervisor.unref();
   print(`\nAll ready in ${seconds(performance.now() - began)}.`);
+  const room = roomOf(context, settings.STACK_FOLDER);
+  if (room.bad) remarks.push(`The disk of ${settings.STACK_FOLDER} ${room.text}.`);
   for (const remark of remarks) print(`\nNote: ${remark}`);
   print(`\nLogs of each component: ${logs}`);
 }

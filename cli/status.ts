@@ -1,10 +1,11 @@
 import { readyCheck } from './checks.ts';
 import { Compose } from './compose/compose.ts';
 import type { Context } from './context.ts';
+import { roomOf } from './diagnosis/machine.ts';
 import { notRunning, standing } from './diagnosis/standing.ts';
 import { residentMegabytes } from './native/ports.ts';
 import { parseOptions } from './options.ts';
-import { RunFolder, type RunningComponent } from './run.ts';
+import { RunFolder, crashesOf, type RunningComponent } from './run.ts';
 import { seconds } from './terminal.ts';
 
 /** `npm run status`: what runs, since when, with how much memory; 1 when the stack does not. */
@@ -13,7 +14,10 @@ export async function status(context: Context, args: string[]): Promise<number> 
   const now = await standing(context);
   if (now.how === 'native') {
     for (const part of now.run.components) context.print(await line(part));
-    context.print(`\nLogs: ${new RunFolder(context.settings).logs}`);
+    const { path, logs } = new RunFolder(context.settings);
+    context.print(`\nLogs: ${logs}`);
+    const { bad, text } = roomOf(context, path);
+    if (bad) context.print(`The disk of ${path} ${text}.`);
     return 0;
   }
   if (now.how === 'containers' || now.containers) {
@@ -25,16 +29,19 @@ export async function status(context: Context, args: string[]): Promise<number> 
 }
 
 async function line(part: RunningComponent): Promise<string> {
-  const { title, version, source, pid, ready, readyAfter } = part;
+  const { title, version, source, pid, ready, readyAfter, down } = part;
   const problem = await readyCheck(ready)(AbortSignal.timeout(2_000));
   const starting = readyAfter === undefined;
   return [
     title.padEnd(24),
     version.padEnd(14),
-    (starting ? 'starting' : problem ? 'NOT READY' : 'ready').padEnd(10),
+    (down ? 'DOWN' : starting ? 'starting' : problem ? 'NOT READY' : 'ready').padEnd(10),
     `${(await residentMegabytes(pid)) ?? '?'} MB`.padStart(7),
     (starting ? '' : `started in ${seconds(readyAfter)}`).padStart(17),
     `  pid ${pid}, from ${source}`,
     problem ?? '',
-  ].join(' ');
+    crashesOf(part),
+  ]
+    .join(' ')
+    .trimEnd();
 }

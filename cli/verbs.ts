@@ -1,4 +1,7 @@
+import http from 'node:http';
+import { dirname } from 'node:path';
 import { Interrupted, createContext, type Context } from './context.ts';
+import { proxies } from './native/process.ts';
 import { UsageError } from './options.ts';
 import { settingsInUse } from './run.ts';
 
@@ -21,19 +24,31 @@ const VERBS: Record<string, () => Promise<Verb>> = {
  * wrong way, 130 after Ctrl-C, 1 where something else went wrong.
  */
 export async function main([name = '', ...args]: string[]): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // `npm run status | head -3`: nobody misses the rest
   try {
     if (!Object.hasOwn(VERBS, name))
       throw new UsageError(
         `There is no verb "${name}"; there are ${Object.keys(VERBS).join(', ')}.`,
       );
     const context = createContext();
+    http.setGlobalProxyFromEnv?.(proxies(context.env)); // since Node 24.14
     context.settings = await settingsInUse(context.settings);
     const verb = await VERBS[name]!();
     process.exitCode = await verb(context, args);
   } catch (error) {
-    const { cause, message } = error as Error;
-    const stopped = [error, cause].some((e) => e instanceof Interrupted);
-    console.error(`\n${stopped ? 'Stopped.' : message}`);
+    const stopped = [error, (error as Error).cause].some((e) => e instanceof Interrupted);
+    console.error(`\n${stopped ? 'Stopped.' : explain(error as NodeJS.ErrnoException)}`);
     process.exitCode = stopped ? 130 : error instanceof UsageError ? 2 : 1;
   }
+}
+
+/** What to do about errors whose own message does not say it. */
+export function explain({ code, path, message }: NodeJS.ErrnoException): string {
+  if (code === 'ERR_MODULE_NOT_FOUND')
+    return `Something is not installed here: run "npm ci" first. (${message})`;
+  if (code === 'EACCES' && path)
+    return `${path} belongs to another user: was the stack started with sudo once? Make it yours: sudo chown -R "$(id -un)" '${dirname(path)}'`;
+  if (code === 'ENOSPC')
+    return `The disk is full: ${message}. Make room and run the command again.`;
+  return message;
 }

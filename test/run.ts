@@ -46,6 +46,8 @@ const slow = [
   'doctor',
   'lifecycle',
   'clients',
+  'machine',
+  'supervisor',
   'alertmanager',
   'tests',
 ].map((name) => nodeTests(`${name}`, `test/{slow,containers}/${name}.test.ts`));

@@ -1,3 +1,4 @@
+import { proxies } from '../native/process.ts';
 import type { Component } from './component.ts';
 
 export const alertmanager: Component = {
@@ -23,7 +24,8 @@ export const alertmanager: Component = {
     '/run/secrets': 'config', // alertmanager/slack-webhook-url lies beside the config
   },
   secrets: { 'slack-webhook-url': 'SLACK_WEBHOOK_URL_FILE' },
-  prepare: async ({ config, data, port }) => ({
+  prepare: async ({ context, config, data, port }) => ({
+    env: proxies(context.env), // Slack may be behind one
     args: [
       `--config.file=${config}/alertmanager.yml`,
       `--storage.path=${data}`,

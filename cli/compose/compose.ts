@@ -33,11 +33,24 @@ export class Compose {
       throw new Error(
         `Docker runs, but you may not use its socket: add yourself to its group ("sudo usermod -aG docker $USER") and log in again. ${NATIVE}`,
       );
+    const where = await this.ask(['context', 'inspect', '--format', '{{.Endpoints.docker.Host}}']);
+    if (engine.ok && /^(ssh|tcp|https?):\/\/(?!localhost|127\.|\[::1\])/.test(where.output))
+      throw new Error(
+        `Docker's engine is on another machine (${where.output}), where nobody would find the stack's ports on 127.0.0.1. Use one on this machine ("docker context use default", and unset DOCKER_HOST). ${NATIVE}`,
+      );
     if (engine.ok && !(await this.ask(['compose', 'version'])).ok)
       throw new Error(
         `Docker answers, but Compose v2 is missing, and the older docker-compose cannot read docker-compose.yaml: install the plugin (https://docs.docker.com/compose/install/linux/). ${NATIVE}`,
       );
     return engine.ok;
+  }
+
+  /** For people: that Docker is not used, and what to do about it where it is installed. */
+  async absence(): Promise<string> {
+    const installed = (await this.ask(['--version'])).ok;
+    return installed
+      ? `Docker is installed, but no engine answers. To use it, press Ctrl-C, start it (Docker Desktop, or "sudo systemctl start docker"), and run the command again.\nGoing on without it: the same components as local processes.\n`
+      : 'There is no Docker: starting the same components as local processes.\n';
   }
 
   /**
@@ -153,14 +166,16 @@ export class Compose {
   }
 
   private async explain(output: string): Promise<string> {
-    const said = `\nThe end of what docker compose said:\n${indent(output.trim().split('\n').slice(-12).join('\n'))}`;
-    const cause = CAUSES.find(([pattern]) => pattern.test(output));
-    if (cause) return cause[1] + said;
     const unwell = new RegExp(`${this.project}-([\\w-]+)-\\d+ (?:is unhealthy|exited)`);
     const service = unwell.exec(output)?.[1];
+    const log = service
+      ? (await this.ask(['compose', 'logs', '--no-log-prefix', '--tail=20', service])).output
+      : '';
+    const said = `\nThe end of what docker compose said:\n${indent(output.trim().split('\n').slice(-12).join('\n'))}`;
+    const cause = CAUSES.find(([pattern]) => pattern.test(output + log));
+    if (cause) return cause[1] + said;
     if (!service) return `docker compose failed. ${NATIVE}${said}`;
-    const log = await this.ask(['compose', 'logs', '--no-log-prefix', '--tail=20', service]);
-    return `${find(service)?.title ?? service} did not get ready. The end of its log ("docker compose logs ${service}" shows all):\n${indent(log.output)}`;
+    return `${find(service)?.title ?? service} did not get ready. The end of its log ("docker compose logs ${service}" shows all):\n${indent(log)}`;
   }
 
   /** Runs docker to its end, and answers what it printed. */

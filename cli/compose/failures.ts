@@ -8,6 +8,14 @@ export const CAUSES: [RegExp, string][] = [
     `The Docker engine is too old for the health checks: version 25 or newer is needed (https://docs.docker.com/engine/install/). ${NATIVE}`,
   ],
   [
+    /NanoCPUs can not be set/i,
+    'This engine cannot limit processors (rootless Docker without the cpu controller, some NAS): delete the line "cpus: 1" in docker-compose.yaml.',
+  ],
+  [
+    /exec \S+: operation not permitted/i,
+    `Docker from snap starts nothing that has no-new-privileges: install Docker from its own packages (https://docs.docker.com/engine/install/), or delete that line in docker-compose.yaml. ${NATIVE}`,
+  ],
+  [
     /no space left on device/i,
     'The disk is full: "docker system df" shows what Docker keeps, "docker system prune" removes what nothing uses.',
   ],

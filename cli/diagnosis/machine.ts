@@ -2,9 +2,11 @@ import { existsSync } from 'node:fs';
 import { isListening } from '../checks.ts';
 import { address, components, origin } from '../components/index.ts';
 import { Compose } from '../compose/compose.ts';
+import type { Context } from '../context.ts';
 import { portHolder, publishedPorts, refuseBusyPorts } from '../native/ports.ts';
 import { ROOT } from '../paths.ts';
 import type { Examination, Hop } from './examination.ts';
+import { crashesOf } from '../run.ts';
 import { notRunning } from './standing.ts';
 
 const MOST_SKEW_S = 5;
@@ -21,7 +23,13 @@ export const machineHops: Hop[] = [
 ];
 
 async function stack({ standing }: Examination): Promise<string> {
-  if (standing.how === 'native') return `runs as ${standing.run.components.length} local processes`;
+  if (standing.how === 'native') {
+    const { components } = standing.run;
+    const crashed = components
+      .filter(crashesOf)
+      .map((part) => `; ${part.title} ${crashesOf(part)}`);
+    return `runs as ${components.length} local processes${crashed.join('')}`;
+  }
   if (standing.how === 'containers') return 'runs in containers';
   throw new Error(`${notRunning(standing.ended?.split('\n')[0])}. Start it: npm start`);
 }
@@ -60,14 +68,23 @@ async function ports({ context, standing, log }: Examination): Promise<string> {
   );
 }
 
+/** For people: how much room the disk of this folder has; `bad` when it is too little. */
+export function roomOf({ freeBytes }: Context, folder: string): { bad: boolean; text: string } {
+  const free = freeBytes(existsSync(folder) ? folder : ROOT) / 1e9;
+  if (free >= LEAST_FREE_GB) return { bad: false, text: `has ${free.toFixed(1)} GB left` };
+  const text = `has only ${free.toFixed(1)} GB left, and then nothing is stored any more`;
+  return { bad: true, text };
+}
+
 async function disk({ context, standing }: Examination): Promise<string> {
   const { STACK_FOLDER } = context.settings;
-  const wanted = standing.docker ? await new Compose(context).folder() : STACK_FOLDER;
-  const free = context.freeBytes(existsSync(wanted) ? wanted : ROOT) / 1e9;
-  if (free >= LEAST_FREE_GB) return `has ${free.toFixed(1)} GB left`;
-  throw new Error(
-    `has only ${free.toFixed(1)} GB left, and then nothing is stored any more. Make room: ${standing.docker ? 'docker system df && docker system prune' : `df -h && du -sh ${STACK_FOLDER}/data/*`}`,
-  );
+  const folder = standing.docker ? await new Compose(context).folder() : STACK_FOLDER;
+  const { bad, text } = roomOf(context, folder);
+  if (!bad) return text;
+  const room = standing.docker
+    ? 'docker system df && docker system prune'
+    : `df -h && du -sh ${STACK_FOLDER}/data/*`;
+  throw new Error(`${text}. Make room: ${room}`);
 }
 
 /** Signals are found by their time, so that the clocks of all have to agree. */

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Component } from '../components/component.ts';
 import { components, programOf } from '../components/index.ts';
 import type { Context } from '../context.ts';
@@ -7,7 +8,7 @@ import { RunFolder, type RunRecord, type RunningComponent } from '../run.ts';
 import { writeNativeConfig, type PortLookup } from './config.ts';
 import { choosePorts, portHolder, publishedPorts, refuseBusyPorts } from './ports.ts';
 import { baseEnvironment, type Command } from './process.ts';
-import { obtainPrograms, type Binary } from './programs.ts';
+import { findProgram, obtainPrograms, type Binary, type Program } from './programs.ts';
 
 /** One process of a native run. */
 export interface PlannedProcess
@@ -54,6 +55,7 @@ async function obtainParts(
   context: Context,
 ): Promise<{ parts: Part[]; remarks: string[] }> {
   const programs = wanted.map((component) => programOf(component, context.settings));
+  await announce(context, programs);
   const binaries = await obtainPrograms(context, programs);
   const parts: Part[] = [];
   const remarks: string[] = [];
@@ -69,6 +71,20 @@ async function obtainParts(
     } else throw binary;
   }
   return { parts, remarks };
+}
+
+/** Before the first start: says what is about to be fetched; in a terminal there is time for Ctrl-C. */
+async function announce(context: Context, programs: (Program | undefined)[]): Promise<void> {
+  if (await new RunFolder(context.settings).newest()) return;
+  const absent: string[] = [];
+  for (const program of programs)
+    if (program && !(await findProgram(context, program).catch(() => true)))
+      absent.push(program.title);
+  if (absent.length === 0) return;
+  context.print(
+    `To be fetched first, and once: ${absent.join(', ')}. That is about ${absent.length * 100} MB to download; what cannot be downloaded is built where it can be, about four minutes each on two cores.`,
+  );
+  if (process.stdout.isTTY) await sleep(5_000, undefined, { signal: context.interrupted() });
 }
 
 /** Step 2: how one of them is run. */

@@ -14,6 +14,8 @@ interface Programs {
 export interface Place extends Programs {
   data: string;
   user?: { uid: number; gid: number };
+  /** A command that runs it as somebody else. */
+  as?: string[];
 }
 
 /**
@@ -46,24 +48,29 @@ export async function preparePostgres(folder: string, port: number): Promise<Omi
   const here: Place = { ...(await postgresPrograms()), data: folder };
   await mkdir(dirname(folder), { recursive: true });
   // It refuses to run as root.
-  const { postgres, initdb, data, user } =
-    process.getuid?.() === 0
-      ? await (await import('../../offline/postgres-as-root.ts')).reachable(here)
-      : here;
+  const {
+    postgres,
+    initdb,
+    data,
+    user,
+    as = [],
+  } = process.getuid?.() === 0
+    ? await (await import('../../offline/postgres-as-root.ts')).reachable(here)
+    : here;
   if (!existsSync(join(data, 'PG_VERSION'))) {
     // In a folder beside the real one: an interrupted first start leaves nothing half made.
     const unfinished = `${data}.unfinished`;
     await rm(unfinished, { recursive: true, force: true });
     await mkdir(unfinished, { mode: 0o700 });
     if (user) await chown(unfinished, user.uid, user.gid);
-    const args = ['-c', CREATE_CLUSTER, initdb, postgres, unfinished];
-    await promisify(execFile)('sh', args, { ...user, cwd: '/' });
+    const [file, ...args] = [...as, 'sh', '-c', CREATE_CLUSTER, initdb, postgres, unfinished];
+    await promisify(execFile)(file!, args, { ...user, cwd: '/' });
     await rename(unfinished, data);
   }
   // Loopback TCP only: no Unix socket, whose folder differs between systems.
   const listen = ['-clisten_addresses=127.0.0.1', '-cunix_socket_directories='];
-  const args = ['-D', data, '-p', `${port}`, ...listen];
-  return { file: postgres, args, ...user, stopSignal: 'SIGINT' };
+  const [file, ...args] = [...as, postgres, '-D', data, '-p', `${port}`, ...listen];
+  return { file: file!, args, ...user, stopSignal: 'SIGINT' };
 }
 
 // The database is made in single-user mode, which needs no port and no password.

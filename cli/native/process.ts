@@ -24,6 +24,14 @@ export const baseEnvironment = ({ PATH, HOME, TMPDIR }: NodeJS.ProcessEnv): Node
   TMPDIR,
 });
 
+/** The proxies of the shell, for the world outside: what runs on this machine is reached directly. */
+export function proxies(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { HTTP_PROXY, http_proxy, HTTPS_PROXY, https_proxy } = env;
+  const direct = [env.NO_PROXY || env.no_proxy, 'localhost', '127.0.0.1', '::1'];
+  const NO_PROXY = direct.filter(Boolean).join(',');
+  return { HTTP_PROXY, http_proxy, HTTPS_PROXY, https_proxy, NO_PROXY, no_proxy: NO_PROXY };
+}
+
 /**
  * A child process whose output goes to a file and that cannot outlive us: a small shell reads a pipe that
  * we hold open. When we are gone, however we went (`kill -9` too), it stops the child.
@@ -63,16 +71,19 @@ export class ManagedProcess {
     return this.child.pid;
   }
 
-  /** The last lines of its log, newest last. */
+  /** The lines of its log that tell most: the first error, and the last lines, newest last. */
   tail(): string {
     try {
-      return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
+      const lines = readFileSync(this.logFile, 'utf8').trimEnd().split('\n');
+      const end = lines.slice(-20);
+      const first = lines.find((line) => ERROR.test(line));
+      return [...(first && !end.includes(first) ? [first, '…'] : []), ...end].join('\n');
     } catch {
       return '(no log)'; // somebody has removed it
     }
   }
 
-  /** For people: what became of it, with the end of its log and where the rest is. */
+  /** For people: what became of it, with what its log says and where the rest is. */
   story(what = this.ended): string {
     return `${this.name} ${what}. The end of ${this.logFile}:\n${this.tail().replace(/^/gm, '    ')}`;
   }
@@ -109,6 +120,10 @@ export class ManagedProcess {
     }
   }
 }
+
+/** How the components, PostgreSQL and Node mark an error in their logs. */
+const ERROR =
+  /\b(?:level=(?:error|fatal)|"level":"(?:error|fatal)"|error\t|FATAL:|panic:|\w*Error:|error running|failed to)/;
 
 function watch(pid: number): ChildProcess {
   const script =

@@ -62,19 +62,19 @@ export async function obtainPrograms(
   );
 }
 
+const cacheOf = (env: NodeJS.ProcessEnv): string =>
+  join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'lgtm-stack');
+
 /**
- * Finds or makes a program: the path in its setting, then PATH (the pinned version only), the cache,
- * the official release, and as the last resort a build from its Go module.
- * @throws ChecksumError when a download does not match the publisher's checksum
- * @throws NotAvailableError when none of them has it
+ * A program that is on this machine: the path in its setting, then PATH (the pinned version only), and
+ * the cache, of a release or a build.
+ * @throws NotAvailableError when its setting names something else
  */
-export async function obtainProgram(
+export async function findProgram(
   { settings, env }: Pick<Context, 'settings' | 'env'>,
   program: Program,
-  progress: Progress = () => {},
-  stop: AbortSignal = new AbortController().signal,
-): Promise<Binary> {
-  const { title, name, version, setting } = program;
+): Promise<Binary | undefined> {
+  const { name, version, setting } = program;
   const named = setting && settings[setting];
   if (named) {
     const file = resolve(named);
@@ -85,29 +85,44 @@ export async function obtainProgram(
   }
   const onPath = findOnPath(name, version, env.PATH);
   if (onPath) return { file: onPath, version, source: 'path' };
-
-  const cache = join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'lgtm-stack');
-  const folder = join(cache, `${name}-${version}`);
   const release = releaseOf(program);
-  const file = release && join(folder, release.path);
+  const file = release && join(cacheOf(env), `${name}-${version}`, release.path);
   if (file && existsSync(file)) return { file, version, source: 'cache' };
+  const built = await (await import('../../offline/build.ts')).findBuild(program, cacheOf(env));
+  return built && { ...built, source: 'cache' };
+}
 
-  const offline = await import('../../offline/build.ts');
-  const built = await offline.findBuild(program, cache);
-  if (built) return { ...built, source: 'cache' };
-
+/**
+ * Finds a program, or else has its official release downloaded, and as the last resort builds it from its
+ * Go module.
+ * @throws ChecksumError when a download does not match the publisher's checksum
+ * @throws NotAvailableError when none of them has it
+ */
+export async function obtainProgram(
+  context: Pick<Context, 'settings' | 'env'>,
+  program: Program,
+  progress: Progress = () => {},
+  stop: AbortSignal = new AbortController().signal,
+): Promise<Binary> {
+  const found = await findProgram(context, program);
+  if (found) return found;
+  const { title, name, version } = program;
+  const cache = cacheOf(context.env);
+  const release = releaseOf(program);
   const tried: string[] = [];
-  if (file)
+  if (release)
     try {
+      const folder = join(cache, `${name}-${version}`);
       await downloadRelease(release, folder, progress, stop);
-      return { file, version, source: 'release' };
+      return { file: join(folder, release.path), version, source: 'release' };
     } catch (error) {
       if (error instanceof ChecksumError || stop.aborted) throw error;
       tried.push(`its release could not be downloaded (${reasonOf(error)}: ${release.url})`);
     }
   else tried.push('no release is known for this system');
   try {
-    const made = await offline.build(program, cache, env, progress, stop);
+    const { build } = await import('../../offline/build.ts');
+    const made = await build(program, cache, context.env, progress, stop);
     if (made) return { ...made, source: 'build' };
   } catch (error) {
     if (stop.aborted) throw error;

@@ -1,12 +1,14 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { readyCheck } from '../checks.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freeBytes, readyCheck } from '../checks.ts';
 import { RunFolder, type RunningComponent } from '../run.ts';
 import type { NativePlan, PlannedProcess } from './plan.ts';
 import { ManagedProcess } from './process.ts';
 
 // Holds a native run together, in the background: starts what is planned, watches it, and stops everything
-// when it is asked to, when one part ends, or when `npm start` goes away before all is ready.
+// when it is asked to, or when one part ends or `npm start` goes away before all is ready. What crashes
+// later is started again, as Docker does.
 
 /** What the supervisor tells `npm start`. */
 export type SupervisorMessage =
@@ -21,6 +23,11 @@ export interface Wish {
 }
 
 const READY_TIMEOUT_MS = 120_000;
+/** What crashes more often than this within ten minutes stays down. */
+const MOST_CRASHES = 5;
+const CRASHES_COUNT_MS = 600_000;
+/** Bytes that have to be free for what has crashed to be started again. */
+const LEAST_FREE = 50e6;
 
 const [plan] = (await once(process, 'message')) as [NativePlan];
 const folder = new RunFolder({ STACK_FOLDER: plan.folder });
@@ -54,25 +61,49 @@ async function startAll(): Promise<void> {
 }
 
 /** Starts one, with these variables over its own, and returns when it is ready. */
-async function start(
-  { name, title, version, source, ready, command }: PlannedProcess,
-  env: Record<string, string> = {},
-): Promise<void> {
+async function start(part: PlannedProcess, env: Record<string, string> = {}): Promise<void> {
+  const { name, title, version, source, ready, command } = part;
   stopping.signal.throwIfAborted();
   const began = performance.now();
   const withEnv = { ...command, env: { ...command.env, ...env } };
   const child = new ManagedProcess(name, withEnv, folder.log(name));
-  const entry: RunningComponent = { name, title, version, source, pid: child.pid ?? 0, ready };
+  const { crashes } = running.get(name) ?? {};
+  const pid = child.pid ?? 0;
+  const entry: RunningComponent = { name, title, version, source, pid, ready, crashes };
   children.set(name, child);
   running.set(name, entry);
   record();
   void child.whenEnded.then(() => {
-    if (!child.stopping) void stop(child.story(), 1);
+    if (child.stopping) return;
+    if (allReady) void startAgain(part, env, entry, child.ended!);
+    else void stop(child.story(), 1);
   });
   await child.waitUntilReady(readyCheck(ready), READY_TIMEOUT_MS, stopping.signal);
   entry.readyAfter = Math.round(performance.now() - began);
   record();
   await tell({ type: 'ready', name, afterMs: entry.readyAfter });
+}
+
+/** Starts one that has crashed, after a pause that grows; one that crashes again and again stays down, and only it. */
+async function startAgain(
+  part: PlannedProcess,
+  env: Record<string, string>,
+  entry: RunningComponent,
+  how: string,
+): Promise<void> {
+  entry.crashes = [...(entry.crashes ?? []), { at: Date.now(), how }];
+  entry.readyAfter = undefined;
+  record();
+  console.log(new Date().toISOString(), part.name, how);
+  const recent = entry.crashes.filter(({ at }) => Date.now() - at < CRASHES_COUNT_MS).length;
+  if (recent > MOST_CRASHES) {
+    entry.down = true;
+    return record();
+  }
+  await sleep(500 * 2 ** recent);
+  while (freeBytes(plan.folder) < LEAST_FREE) await sleep(2_000); // it would only crash again
+  // That it does not get ready is told by status and doctor; that it ends, by its next crash.
+  await start(part, env).catch((error: Error) => console.log(error.message));
 }
 
 /** Does what the file of wishes says. */
@@ -101,7 +132,11 @@ function stop(reason: string, code = 0): Promise<never> {
 /** Says for the other verbs what runs, and how it ended. */
 function record(ended?: string): void {
   const components = [...running.values()];
-  folder.write({ supervisor: process.pid, ended, ports: plan.ports, components });
+  try {
+    folder.write({ supervisor: process.pid, ended, ports: plan.ports, components });
+  } catch (error) {
+    console.log((error as Error).message); // the disk is full, say: what runs is worth more than the record
+  }
 }
 
 /** Resolves when the message is on its way. */

@@ -209,7 +209,7 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
     assert.ok((await logsOf(stores, traces[CREATED]!)).length > 0);
   });
 
-  it('npm stop and npm start keep books, logs, metrics, and traces where it is Tempo', async (t) => {
+  it('npm stop and npm start keep books, logs, metrics, and traces where it is Tempo; a proxy of Docker is used by nothing inside', async (t) => {
     const stillThere = await makeData(stores, traces[CREATED]!);
     const kept = await listed('volume', 'ls');
     assert.ok(kept.length > 0);
@@ -218,8 +218,18 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
     assert.equal(stopped.code, 0, stopped.output);
     assert.deepEqual(await listed('ps', '--all'), []);
     assert.deepEqual(await listed('volume', 'ls'), kept);
-    const again = await command('start');
+    // Meanwhile Docker's client was given a proxy, which it hands to every container.
+    const proxy = 'http://192.0.2.1:1'; // nobody answers there
+    const config = temporaryFolder();
+    const proxies = { default: { httpProxy: proxy, httpsProxy: proxy } };
+    writeFileSync(join(config, 'config.json'), JSON.stringify({ proxies }));
+    const again = await command('start', { DOCKER_CONFIG: config });
     assert.equal(again.code, 0, again.output);
+    const given = await ofEach(({ Config }) => Config.Env.includes(`HTTP_PROXY=${proxy}`));
+    assert.deepEqual(given, same(true));
+    await allBecome('healthy', ({ Health }) => Health.Status);
+    const tour = await command('tour');
+    assert.equal(tour.code, 0, tour.output);
 
     await stillThere();
     if (isReal('tempo')) await traceOf(stores, traces[CREATED]!, 4);

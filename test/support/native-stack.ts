@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { httpReady, isListening } from '../../cli/checks.ts';
@@ -28,18 +27,17 @@ export interface Outcome {
 
 /** A native stack with data and ports of its own, started and stopped by the commands that people use. */
 export class NativeStack implements TestedStack {
-  /** Where it keeps its data, logs and rewritten configs. */
-  readonly folder = temporaryFolder();
   /** Never the user's own: no Docker answers at this address, and no database is named. */
   readonly env: NodeJS.ProcessEnv;
   readonly context: Context;
   readonly stores: TestedStores;
 
   private constructor(settings: NodeJS.ProcessEnv) {
+    const folder = temporaryFolder();
     this.env = {
       ...process.env,
-      STACK_FOLDER: this.folder,
-      DOCKER_HOST: `unix://${this.folder}/no-docker.sock`,
+      STACK_FOLDER: folder,
+      DOCKER_HOST: `unix://${folder}/no-docker.sock`,
       DATABASE_URL: '',
       ...settings,
     };
@@ -50,6 +48,11 @@ export class NativeStack implements TestedStack {
       if (existsSync(join(this.folder, 'run.json')) && !this.record().ended)
         spawnSync(process.execPath, [MAIN, 'stop'], { env: this.env });
     });
+  }
+
+  /** Where it keeps its data, logs and rewritten configs. */
+  get folder(): string {
+    return this.settings.STACK_FOLDER;
   }
 
   get settings(): Settings {
@@ -167,28 +170,20 @@ export async function freePorts(): Promise<NodeJS.ProcessEnv> {
   }
 }
 
-/** Waits until no other test starts a stack: two that start at once could choose the same inner ports. */
+/**
+ * Waits until no other test starts a stack: two that start at once could choose the same inner ports.
+ * Answers how to let the next one in; the end of this process does so, too.
+ */
 async function startAlone(): Promise<() => Promise<void>> {
-  const file = join(tmpdir(), 'lgtm-stack-test.lock');
   for (;;) {
+    const turn = createServer().listen(19_999, '127.0.0.1');
     try {
-      const lock = await open(file, 'wx');
-      await lock.writeFile(String(process.pid));
-      await lock.close();
-      return async () => rmSync(file, { force: true });
+      await once(turn, 'listening');
+      return async () => {
+        await once(turn.close(), 'close');
+      };
     } catch {
-      const holder = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
-      if (holder && !existsProcess(holder)) rmSync(file, { force: true });
-      await sleep(100);
+      await sleep(100); // another has it
     }
-  }
-}
-
-function existsProcess(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }

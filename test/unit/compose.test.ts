@@ -80,17 +80,44 @@ esac`;
 
 describe('npm start', () => {
   // Its port is taken, so that a native run starts nothing; that tells us that it came so far.
-  const NATIVE = new RegExp(
-    `^Docker does not answer: starting the same components as local processes\\.\\n\\n(Port .*\\n)*Port \\d+, which Loki needs, is held by process ${process.pid} \\(`,
-    'm',
-  );
+  const nativeAfter = (first: string) =>
+    new RegExp(
+      `^${first}[^]*?\\n\\n(Port .*\\n)*Port \\d+, which Loki needs, is held by process ${process.pid} \\(`,
+      'm',
+    );
 
   for (const [failure, script, message] of [
-    ['without Docker uses local processes', 'exit 127', NATIVE],
     [
-      'uses local processes when the engine does not run',
-      `echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?' >&2; exit 1`,
-      NATIVE,
+      'without Docker uses local processes',
+      'exit 127',
+      nativeAfter('There is no Docker: starting the same components as local processes\\.'),
+    ],
+    [
+      'uses local processes when the engine does not run, and says how to use it instead',
+      `[ "$1" = --version ] && exit; echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?' >&2; exit 1`,
+      nativeAfter(
+        'Docker is installed, but no engine answers\\. To use it, press Ctrl-C, start it ',
+      ),
+    ],
+    [
+      'does not use an engine on another machine',
+      working('', `'context inspect') echo ssh://me@nas;;`),
+      /^Docker's engine is on another machine \(ssh:\/\/me@nas\), .* npm start -- --native/m,
+    ],
+    [
+      'says that the engine cannot limit processors',
+      working(
+        `echo 'Error response from daemon: NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler' >&2; exit 1`,
+      ),
+      /^This engine cannot limit processors .*: delete the line "cpus: 1" in docker-compose\.yaml\./m,
+    ],
+    [
+      'says that Docker from snap cannot start what may not get privileges',
+      working(
+        `echo 'dependency failed to start: container lgtm-stack-loki-1 exited (255)' >&2; exit 1`,
+        `'compose logs') echo 'exec /usr/bin/loki: operation not permitted';;`,
+      ),
+      /^Docker from snap starts nothing that has no-new-privileges: /m,
     ],
     [
       'says that the socket may not be used',

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { components } from '../../cli/components/index.ts';
-import { createContext } from '../../cli/context.ts';
+import { createContext, readDotEnv } from '../../cli/context.ts';
 import { ROOT } from '../../cli/paths.ts';
 import { RunFolder, settingsInUse } from '../../cli/run.ts';
 import { SETTINGS, readSettings } from '../../cli/settings.ts';
@@ -56,6 +57,12 @@ Change it in your shell or in .env.`,
     assert.equal(settings.FAULTS_ENABLED, false);
     assert.ok(!settings.DATABASE_URL && !settings.LOKI_BINARY);
   });
+
+  it('takes ~ for the home folder, as Compose does', () =>
+    assert.equal(
+      readSettings({ SLACK_WEBHOOK_URL_FILE: '~/slack-webhook-url' }).SLACK_WEBHOOK_URL_FILE,
+      join(homedir(), 'slack-webhook-url'),
+    ));
 
   it('takes a relative path from the repository, wherever it is called', () => {
     const folder = process.cwd();
@@ -151,4 +158,36 @@ describe('the defaults', () => {
       read('grafana/grafana.ini'),
       new RegExp(`^admin_user = ${defaults.GF_SECURITY_ADMIN_USER}$`, 'm'),
     ));
+});
+
+describe('readDotEnv', () => {
+  it('reads what Compose reads', () =>
+    assert.deepEqual(
+      {
+        ...readDotEnv(
+          "\uFEFFA=1\r\n# a comment\r\n\r\nexport B=two words\nC='s3cr#t $ \" `'\nD= it's # why\nE=\nF=''\n",
+        ),
+      },
+      { A: '1', B: 'two words', C: 's3cr#t $ " `', D: "it's", E: '', F: '' },
+    ));
+
+  for (const value of [
+    's3cr#t',
+    'pa$word',
+    '"pa$word"',
+    '"say \\"hi\\""',
+    "'it\\'s'",
+    '`a b`',
+    'a\t#b',
+    'a\\b',
+    '"never closed',
+  ])
+    it(`refuses ${value}, which Compose reads differently`, () =>
+      assert.throws(() => readDotEnv(`A=1\nPASSWORD=${value}\n`), {
+        message:
+          /^Docker and the npm commands would read different values from \.env: line 2 \(PASSWORD\)\. Put /,
+      }));
+
+  it('refuses a line that is no variable', () =>
+    assert.throws(() => readDotEnv('PORT: 1'), { message: /line 1 \(PORT: 1\)/ }));
 });
