@@ -72,10 +72,8 @@ describe("a native stack in a reader's shell", { concurrency: 1 }, () => {
     const found = await stack.stores.queryMetrics(
       'group by (service_name) (traces_spanmetrics_calls_total)',
     );
-    assert.deepEqual(found.map(({ labels }) => labels.service_name).toSorted(), [
-      'backend-example',
-      'doctor',
-    ]);
+    const names = found.map(({ labels }) => labels.service_name);
+    assert.deepEqual(new Set(names), new Set(['backend-example', 'doctor']));
   });
 
   it('gives each process these variables, and no other', () => {
