@@ -1,4 +1,12 @@
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  globSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { parser as logql } from '@grafana/lezer-logql';
 import { parser as promql } from '@prometheus-io/lezer-promql';
@@ -62,17 +70,23 @@ export function checkPath(folder: string): void {
  * @throws Error naming the process that is at it
  */
 export async function lock(folder: string): Promise<() => void> {
-  const file = join(folder, 'start.lock');
   mkdirSync(folder, { recursive: true });
-  for (;;)
-    try {
-      writeFileSync(file, String(process.pid), { flag: 'wx' });
-      return () => rmSync(file, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      const holder = Number(readFileSync(file, 'utf8'));
-      if (holder && (await commandLine(holder)).includes('main.js'))
-        throw new Error(`Another npm start is under way: process ${holder}. Wait for it.`);
-      rmSync(file, { force: true }); // it was killed
-    }
+  const file = join(folder, 'start.lock');
+  const ours = `${file}.${process.pid}`;
+  writeFileSync(ours, String(process.pid));
+  try {
+    for (;;)
+      try {
+        linkSync(ours, file); // it is there, and with its text, or not at all
+        return () => rmSync(file, { force: true });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        const holder = existsSync(file) && readFileSync(file, 'utf8');
+        if (holder && (await commandLine(Number(holder))).includes('main.js'))
+          throw new Error(`Another npm start is under way: process ${holder}. Wait for it.`);
+        rmSync(file, { force: true }); // it was killed
+      }
+  } finally {
+    rmSync(ours, { force: true });
+  }
 }

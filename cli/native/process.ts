@@ -51,7 +51,7 @@ export class ManagedProcess {
     this.name = name;
     this.logFile = logFile;
     this.stopSignal = stopSignal ?? 'SIGTERM';
-    const log = openSync(logFile, 'w');
+    const log = openSync(logFile, 'a'); // what it said before a crash stays
     // In a group of its own: Ctrl-C in the terminal reaches only us, and we stop things in order.
     this.child = spawn(file, args, { ...options, stdio: ['ignore', log, log], detached: true });
     closeSync(log);

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freeBytes, readyCheck } from '../checks.ts';
 import { RunFolder, type RunningComponent } from '../run.ts';
@@ -48,6 +48,7 @@ await startAll().catch(fail);
 
 async function startAll(): Promise<void> {
   record(); // from now on another npm start sees this run
+  for (const { name } of plan.processes) rmSync(folder.log(name), { force: true });
   const ready = new Map<string, Promise<void>>();
   const startInTurn = async (part: PlannedProcess) => {
     await Promise.resolve(); // until all are in the map
@@ -102,6 +103,7 @@ async function startAgain(
   }
   await sleep(500 * 2 ** recent);
   while (freeBytes(plan.folder) < LEAST_FREE) await sleep(2_000); // it would only crash again
+  if (running.get(part.name) !== entry) return; // a lesson has started it meanwhile
   // That it does not get ready is told by status and doctor; that it ends, by its next crash.
   await start(part, env).catch((error: Error) => console.log(error.message));
 }

@@ -43,11 +43,15 @@ describe('the supervisor', { concurrency: true }, () => {
   }
 
   it('lets stay down what crashes again and again, and only that', async () => {
-    const { child, part } = await supervise({ good: 'sleep 600', bad: 'sleep 0.3; exit 3' });
+    const { child, part, folder } = await supervise({
+      good: 'sleep 600',
+      bad: 'echo once more; sleep 0.3; exit 3',
+    });
     const { pid } = await eventually('the first record', async () => part('good'));
     await eventually('an end of it', async () => part('bad').down);
     assert.equal(part('bad').crashes!.length, 6);
     for (const { how } of part('bad').crashes!) assert.equal(how, 'exited with code 3');
+    assert.equal(readFileSync(join(folder, 'logs/bad.log'), 'utf8'), 'once more\n'.repeat(6));
     assert.equal(part('good').pid, pid);
     assert.equal(part('good').crashes, undefined);
     child.kill();
