@@ -48,21 +48,21 @@ describe('checkRules', () => {
 
 describe('checkPath', () => {
   for (const path of [
-    '/home/me/lgtm-stack/.stack',
+    '/srv/me/lgtm-stack/.stack',
     '/data/lgtm-stack',
-    '/home/Jürgen Ö/my stack (2)',
+    '/srv/Jürgen Ö/my stack (2)',
     '/srv/東京/a+b@c',
   ])
     it(`takes ${path}`, () => checkPath(path));
 
   for (const [path, bad] of [
-    ['/home/me/my #1 stack', '"#"'],
-    ['/home/me/a: b', '":"'],
-    ['/home/me/$HOME', '"$"'],
-    ["/home/me/it's", '"\'"'],
-    ['/home/me/a\nb', '"\\n"'],
-    ['/home/me/{a}', '"{"'],
-    ['/home/me/ends with a space /x', '" "'],
+    ['/srv/me/my #1 stack', '"#"'],
+    ['/srv/me/a: b', '":"'],
+    ['/srv/me/$HOME', '"$"'],
+    ["/srv/me/it's", '"\'"'],
+    ['/srv/me/a\nb', '"\\n"'],
+    ['/srv/me/{a}', '"{"'],
+    ['/srv/me/ends with a space /x', '" "'],
   ] as const)
     it(`refuses ${JSON.stringify(path)}`, () =>
       assert.throws(() => checkPath(path), {
