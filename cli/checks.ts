@@ -3,31 +3,25 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Answers undefined when ready, otherwise the reason why not yet. */
-export type ReadyCheck = (signal: AbortSignal) => Promise<string | undefined>;
-
 /** How a component is asked whether it is ready: this URL answers 2xx, or something listens on this port. */
 export type Ready = { url: string } | { port: number };
 
-/** The check that asks so. PostgreSQL opens its port last. */
-export const readyCheck = (ready: Ready): ReadyCheck =>
-  'url' in ready
-    ? httpReady(ready.url)
-    : async () =>
-        (await isListening(ready.port)) ? undefined : `nothing listens on port ${ready.port}`;
-
-/** Ready when a GET of `url` answers 2xx. */
-export const httpReady =
-  (url: string, ask: typeof fetch = fetch): ReadyCheck =>
-  async (signal) => {
-    try {
-      const response = await ask(url, { signal });
-      const body = (await response.text()).trim().slice(0, 200);
-      return response.ok ? undefined : `${url} answered ${response.status} ${body}`;
-    } catch (error) {
-      return `${url} does not answer (${reasonOf(error)})`;
-    }
-  };
+/** Why it is not ready yet; undefined when it is. PostgreSQL opens its port last. */
+export async function notReady(
+  ready: Ready,
+  signal = AbortSignal.timeout(3_000),
+  ask = fetch,
+): Promise<string | undefined> {
+  if ('port' in ready)
+    return (await isListening(ready.port)) ? undefined : `nothing listens on port ${ready.port}`;
+  try {
+    const response = await ask(ready.url, { signal });
+    const body = (await response.text()).trim().slice(0, 200);
+    return response.ok ? undefined : `${ready.url} answered ${response.status} ${body}`;
+  } catch (error) {
+    return `${ready.url} does not answer (${reasonOf(error)})`;
+  }
+}
 
 /** What went wrong, with the cause that fetch hides behind "fetch failed". */
 export function reasonOf(error: unknown): string {

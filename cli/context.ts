@@ -10,8 +10,8 @@ import { ProgressLine } from './terminal.ts';
 export class Interrupted extends Error {
   readonly signal: NodeJS.Signals;
 
-  constructor(signal: NodeJS.Signals) {
-    super('Stopped.');
+  constructor(signal: NodeJS.Signals, message = 'Stopped.') {
+    super(message);
     this.signal = signal;
   }
 }
@@ -28,8 +28,6 @@ export interface Context {
   freeBytes: (folder: string) => number;
   /** Prints a line for people. */
   print: (line?: string) => void;
-  /** Prints what went wrong. */
-  warn: (line: string) => void;
   progress: ProgressLine;
   /** From the first call on Ctrl-C and its like end nothing: they abort this signal, whose reason is an Interrupted. */
   interrupted: () => AbortSignal;
@@ -50,7 +48,6 @@ export function createContext(shell: NodeJS.ProcessEnv = process.env): Context {
     fetch,
     freeBytes,
     print: (line = '') => console.log(line),
-    warn: (line) => console.error(line),
     progress: new ProgressLine(),
     interrupted() {
       if (stop) return stop.signal;

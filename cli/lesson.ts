@@ -21,7 +21,7 @@ interface Lesson {
   /** What to look at while it is broken; `at` answers the address of a component. */
   look: (at: (name: string) => string) => string[];
   /** What the clients ask for meanwhile. */
-  requests?: { pace: number; path: () => string };
+  requests?: { pace: number; path: string };
   /** Where notifications cannot be stored while it lasts, the alert is seen in Alertmanager. */
   withoutReceiver?: true;
 }
@@ -64,7 +64,7 @@ const LESSONS: Record<string, Lesson> = {
       `${at('grafana')}/d/books-service?viewPanel=panel-12: log lines by level`,
       'which line it is: topk(5, sum by (url_path) (count_over_time({service_name="backend-example"} | url_path!="" [1m])))',
     ],
-    requests: { pace: 120, path: () => '/books/find/2147483647' },
+    requests: { pace: 120, path: '/books/find/2147483647' },
   },
 };
 

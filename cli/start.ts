@@ -4,7 +4,7 @@ import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { address, components, find } from './components/index.ts';
 import { Compose, StopError } from './compose/compose.ts';
-import type { Context } from './context.ts';
+import { Interrupted, type Context } from './context.ts';
 import { roomOf } from './diagnosis/machine.ts';
 import { planNativeRun } from './native/plan.ts';
 import { baseEnvironment } from './native/process.ts';
@@ -40,8 +40,8 @@ export async function start(context: Context, args: string[]): Promise<number> {
   } catch (error) {
     progress.clear();
     if (!stop.aborted || error instanceof StopError) throw error;
-    context.warn('\nStopped. Nothing is left running.');
-    return 130;
+    const { signal } = stop.reason as Interrupted;
+    throw new Interrupted(signal, 'Stopped. Nothing is left running.');
   }
 }
 

@@ -1,4 +1,4 @@
-import { readyCheck } from './checks.ts';
+import { notReady } from './checks.ts';
 import { Compose } from './compose/compose.ts';
 import type { Context } from './context.ts';
 import { roomOf } from './diagnosis/machine.ts';
@@ -30,7 +30,7 @@ export async function status(context: Context, args: string[]): Promise<number> 
 
 async function line(part: RunningComponent): Promise<string> {
   const { title, version, source, pid, ready, readyAfter, down } = part;
-  const problem = await readyCheck(ready)(AbortSignal.timeout(2_000));
+  const problem = await notReady(ready);
   const starting = readyAfter === undefined;
   return [
     title.padEnd(24),

@@ -5,7 +5,7 @@ import { address, component } from './components/index.ts';
 import type { Context } from './context.ts';
 import { requireService, whatIsWrong } from './diagnosis/diagnosis.ts';
 import { parseOptions } from './options.ts';
-import type { Span } from './otlp.ts';
+import type { Span } from './stores.ts';
 import { Stores, type LogLine } from './stores.ts';
 
 /** How long the signals may take to their stores before the tour says what is missing. */

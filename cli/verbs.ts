@@ -9,15 +9,7 @@ import { settingsInUse } from './run.ts';
 export type Verb = (context: Context, args: string[]) => Promise<number>;
 
 /** Each is a file of its own, and only the one that is asked for is loaded. */
-const VERBS: Record<string, () => Promise<Verb>> = {
-  start: async () => (await import('./start.ts')).start,
-  stop: async () => (await import('./stop.ts')).stop,
-  status: async () => (await import('./status.ts')).status,
-  tour: async () => (await import('./tour.ts')).tour,
-  doctor: async () => (await import('./doctor.ts')).doctor,
-  lesson: async () => (await import('./lesson.ts')).lesson,
-  load: async () => (await import('./load.ts')).load,
-};
+const VERBS = ['start', 'stop', 'status', 'tour', 'doctor', 'lesson', 'load'];
 
 /**
  * Runs the verb that is named first, and sets the exit code of this process: 2 where it was called in a
@@ -26,18 +18,16 @@ const VERBS: Record<string, () => Promise<Verb>> = {
 export async function main([name = '', ...args]: string[]): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // `npm run status | head -3`: nobody misses the rest
   try {
-    if (!Object.hasOwn(VERBS, name))
-      throw new UsageError(
-        `There is no verb "${name}"; there are ${Object.keys(VERBS).join(', ')}.`,
-      );
+    if (!VERBS.includes(name))
+      throw new UsageError(`There is no verb "${name}"; there are ${VERBS.join(', ')}.`);
     const context = createContext();
     http.setGlobalProxyFromEnv?.(proxies(context.env)); // since Node 24.14
     context.settings = await settingsInUse(context.settings);
-    const verb = await VERBS[name]!();
-    process.exitCode = await verb(context, args);
+    const verbs = (await import(`./${name}.ts`)) as Record<string, Verb>;
+    process.exitCode = await verbs[name]!(context, args);
   } catch (error) {
-    const stopped = [error, (error as Error).cause].some((e) => e instanceof Interrupted);
-    console.error(`\n${stopped ? 'Stopped.' : explain(error as NodeJS.ErrnoException)}`);
+    const stopped = [error, (error as Error).cause].find((e) => e instanceof Interrupted);
+    console.error(`\n${stopped?.message ?? explain(error as NodeJS.ErrnoException)}`);
     process.exitCode = stopped ? 130 : error instanceof UsageError ? 2 : 1;
   }
 }

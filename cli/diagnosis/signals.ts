@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { httpReady, reasonOf } from '../checks.ts';
+import { notReady, reasonOf } from '../checks.ts';
 import { component } from '../components/index.ts';
-import type { OtlpSignal } from '../otlp.ts';
+import type { OtlpSignal } from '../stores.ts';
 import type { Examination, Hop } from './examination.ts';
 
 /** The hops of logs, traces and metrics, from the service to the stores. */
@@ -42,8 +42,8 @@ export const alertHops: Hop[] = [
 ];
 
 function service({ context, stores, answers }: Examination): Promise<string> {
-  const isAlive = httpReady(`${stores.books}/health/live`, context.fetch);
-  return answers('backend-example', isAlive(AbortSignal.timeout(3_000)));
+  const url = `${stores.books}/health/live`;
+  return answers('backend-example', notReady({ url }, undefined, context.fetch));
 }
 
 function database({ stores, answers }: Examination): Promise<string> {

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ReadyCheck } from '../checks.ts';
+import { notReady, type Ready } from '../checks.ts';
 
 /** What to run. `uid` and `gid` are only set where root must step down. */
 export interface Command {
@@ -102,13 +102,13 @@ export class ManagedProcess {
   }
 
   /**
-   * Polls `check` until it is ready.
+   * Waits until it is ready.
    * @throws Error when the process ends or `timeoutMs` passes first, with its last log lines.
    */
-  async waitUntilReady(check: ReadyCheck, timeoutMs: number, stop: AbortSignal): Promise<void> {
+  async waitUntilReady(ready: Ready, timeoutMs: number, stop: AbortSignal): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
-      const reason = await check(AbortSignal.any([stop, AbortSignal.timeout(2_000)]));
+      const reason = await notReady(ready, AbortSignal.any([stop, AbortSignal.timeout(2_000)]));
       stop.throwIfAborted();
       if (this.ended) throw new Error(this.story());
       if (reason === undefined) return;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freeBytes, readyCheck } from '../checks.ts';
+import { freeBytes } from '../checks.ts';
 import { RunFolder, type RunningComponent } from '../run.ts';
 import type { NativePlan, PlannedProcess } from './plan.ts';
 import { ManagedProcess } from './process.ts';
@@ -79,7 +79,7 @@ async function start(part: PlannedProcess, env: Record<string, string> = {}): Pr
     if (allReady) void startAgain(part, env, entry, child.ended!);
     else void stop(child.story(), 1);
   });
-  await child.waitUntilReady(readyCheck(ready), READY_TIMEOUT_MS, stopping.signal);
+  await child.waitUntilReady(ready, READY_TIMEOUT_MS, stopping.signal);
   entry.readyAfter = Math.round(performance.now() - began);
   record();
   await tell({ type: 'ready', name, afterMs: entry.readyAfter });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { ManagedProcess } from '../../cli/native/process.ts';
-import { otlpRequest } from '../../cli/otlp.ts';
+import { otlpRequest } from '../../cli/stores.ts';
 import type { Sample } from '../../cli/stores.ts';
 import { NativeStack } from '../support/native-stack.ts';
 import { alertsIn } from '../support/rule-files.ts';

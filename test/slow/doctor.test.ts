@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { readyCheck } from '../../cli/checks.ts';
+import { notReady } from '../../cli/checks.ts';
 import type { Context } from '../../cli/context.ts';
 import { diagnose, type Finding } from '../../cli/diagnosis/diagnosis.ts';
 import { doctor } from '../../cli/doctor.ts';
@@ -118,7 +118,7 @@ describe('npm run doctor', { concurrency: 1 }, () => {
       }
       await eventually(`${name} again`, async () => {
         const { ready } = stack.record().components.find((part) => part.name === name)!;
-        return !(await readyCheck(ready)(AbortSignal.timeout(2_000)));
+        return !(await notReady(ready));
       });
     });
 

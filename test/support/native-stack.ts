@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { httpReady, isListening } from '../../cli/checks.ts';
+import { isListening } from '../../cli/checks.ts';
 import { component, components, programOf } from '../../cli/components/index.ts';
 import { createContext, type Context } from '../../cli/context.ts';
 import { prepare } from '../../cli/native/plan.ts';
@@ -149,7 +149,7 @@ export class NativeStack implements TestedStack {
     const started = new ManagedProcess(name, command, join(this.folder, `${name}.log`));
     const { port: inside, path } = part.readiness!;
     await started.waitUntilReady(
-      httpReady(`http://127.0.0.1:${port(name, inside)}${path}`),
+      { url: `http://127.0.0.1:${port(name, inside)}${path}` },
       20_000,
       new AbortController().signal,
     );

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { readyCheck } from '../../cli/checks.ts';
 import { databaseUrl } from '../../cli/components/postgres.ts';
 import { preparePostgres } from '../../cli/native/postgres.ts';
 import { ManagedProcess, baseEnvironment } from '../../cli/native/process.ts';
@@ -30,5 +29,5 @@ void server.whenEnded.then(() => {
     process.exit(1);
   }
 });
-await server.waitUntilReady(readyCheck({ port: Number(port) }), 30_000, stop.signal);
+await server.waitUntilReady({ port: Number(port) }, 30_000, stop.signal);
 console.log(databaseUrl(Number(port)));

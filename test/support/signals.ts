@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { poll } from '../../cli/checks.ts';
-import type { Span } from '../../cli/otlp.ts';
+import type { Span } from '../../cli/stores.ts';
 import type { Settings } from '../../cli/settings.ts';
 import type { LogLine, Stores } from '../../cli/stores.ts';
 import type { Outcome } from './native-stack.ts';

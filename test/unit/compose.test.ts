@@ -42,7 +42,6 @@ async function call(verb: Verb, env: Record<string, string>): Promise<Outcome> {
     fetch,
     freeBytes: () => 1e12,
     print: (line = '') => void lines.push(line),
-    warn: (line) => void lines.push(line),
     progress: new SilentProgress(),
     interrupted: () => new AbortController().signal,
   };

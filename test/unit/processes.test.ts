@@ -5,7 +5,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { httpReady, isListening, poll } from '../../cli/checks.ts';
+import { isListening, notReady, poll } from '../../cli/checks.ts';
 import type { Component } from '../../cli/components/component.ts';
 import { component } from '../../cli/components/index.ts';
 import { choosePorts, commandLine, portHolder, residentMegabytes } from '../../cli/native/ports.ts';
@@ -28,18 +28,16 @@ const gone = (pid: number) => poll(async () => !(await commandLine(pid)), 10_000
 describe('ManagedProcess', () => {
   it('names the component, its exit code and its last lines when it ends before it is ready', async () => {
     const child = shell('broken', 'echo one; echo two >&2; exit 3');
-    await assert.rejects(
-      child.waitUntilReady(async () => 'not yet', 10_000, never),
-      { message: `broken exited with code 3. The end of ${child.logFile}:\n    one\n    two` },
-    );
+    await assert.rejects(child.waitUntilReady({ port: 1 }, 10_000, never), {
+      message: `broken exited with code 3. The end of ${child.logFile}:\n    one\n    two`,
+    });
   });
 
   it('gives the last answer when it is not ready in time', async () => {
     const child = shell('slow', 'sleep 60');
-    await assert.rejects(
-      child.waitUntilReady(async () => 'ring is JOINING', 100, never),
-      { message: /^slow was not ready after 0\.1 s; last answer: ring is JOINING\./ },
-    );
+    await assert.rejects(child.waitUntilReady({ port: 1 }, 100, never), {
+      message: /^slow was not ready after 0\.1 s; last answer: nothing listens on port 1\./,
+    });
     await child.stop();
     assert.equal(child.ended, 'was ended by SIGTERM');
   });
@@ -183,7 +181,7 @@ describe('memory', () => {
   });
 });
 
-describe('httpReady', () => {
+describe('notReady', () => {
   it('takes only 2xx for ready, and gives the answer otherwise', async () => {
     let status = 503;
     const server = createHttpServer((_, response) =>
@@ -191,9 +189,9 @@ describe('httpReady', () => {
     ).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/ready`;
-    assert.equal(await httpReady(url)(never), `${url} answered 503 Ingester not ready`);
+    assert.equal(await notReady({ url }), `${url} answered 503 Ingester not ready`);
     status = 200;
-    assert.equal(await httpReady(url)(never), undefined);
+    assert.equal(await notReady({ url }), undefined);
     server.close();
     server.closeAllConnections();
   });
