@@ -2,16 +2,17 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Ready } from './checks.ts';
+import { components } from './components/index.ts';
 import { commandLine } from './native/ports.ts';
-import type { PortSetting, Settings } from './settings.ts';
+import type { Settings } from './settings.ts';
 
 /** What a native run says about itself, for the other verbs. */
 export interface RunRecord {
   supervisor: number;
   /** Set when the run is over: why, in words. */
   ended?: string;
-  /** The ports that it publishes. */
-  ports: Partial<Record<PortSetting, number>>;
+  /** Its ports on 127.0.0.1, by "name:inside": the name of a component and the number in its container. */
+  ports: Record<string, number>;
   components: RunningComponent[];
 }
 
@@ -87,5 +88,10 @@ export const runningNow = (settings: Settings): Promise<RunRecord | undefined> =
 
 /** The settings, with the ports of the native run that is up: only its `npm start` may have been given them. */
 export async function settingsInUse(settings: Settings): Promise<Settings> {
-  return { ...settings, ...(await runningNow(settings))?.ports };
+  const run = await runningNow(settings);
+  const used = { ...settings };
+  for (const { name, ports } of components)
+    for (const { inside, setting } of ports)
+      if (setting) used[setting] = run?.ports[`${name}:${inside}`] ?? settings[setting];
+  return used;
 }

@@ -39,13 +39,13 @@ export async function planNativeRun(
 ): Promise<{ plan: NativePlan; remarks: string[] }> {
   const { settings } = context;
   const wanted = components.filter((part) => part.wanted?.(settings) ?? true);
-  const published = publishedPorts(wanted, settings);
-  await refuseBusyPorts(published, portHolder);
+  await refuseBusyPorts(publishedPorts(wanted, settings), portHolder);
   const { parts, remarks } = await obtainParts(wanted, context);
-  const port = await choosePorts(wanted, settings);
+  const chosen = await choosePorts(wanted, settings);
+  const port: PortLookup = (name, inside) => chosen.get(`${name}:${inside}`);
   const processes: PlannedProcess[] = [];
   for (const part of parts) processes.push(await planProcess(part, parts, port, context));
-  const ports = Object.fromEntries(published.map((need) => [need.setting, need.port]));
+  const ports = Object.fromEntries(chosen);
   return { plan: { folder: settings.STACK_FOLDER, ports, processes }, remarks };
 }
 

@@ -4,8 +4,7 @@ import { readFile, readdir, readlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { isListening } from '../checks.ts';
 import type { Component } from '../components/component.ts';
-import type { PortSetting, Settings } from '../settings.ts';
-import type { PortLookup } from './config.ts';
+import { SETTINGS, type PortSetting, type Settings } from '../settings.ts';
 
 const LINUX = process.platform === 'linux';
 
@@ -52,22 +51,29 @@ export async function refuseBusyPorts(
 }
 
 /**
- * The ports of a native run: published ones as set, the others as usual where that is free, else any.
- * @returns the port of a component by its number inside the container
+ * The ports of a native run, by "name:inside": published ones as set, and the others as usual, if they are free
+ * and the published ones are the usual ones. A second stack takes any: what is free now may only be between two
+ * processes of the first.
  */
-export async function choosePorts(parts: Component[], settings: Settings): Promise<PortLookup> {
+export async function choosePorts(
+  parts: Component[],
+  settings: Settings,
+): Promise<Map<string, number>> {
   const chosen = new Map<string, number>();
   const all = parts.flatMap(({ name, ports }) => ports.map((port) => ({ name, ...port })));
   for (const { name, inside, setting } of all)
     if (setting) chosen.set(`${name}:${inside}`, settings[setting]);
+  const isSecond = publishedPorts(parts, settings).some(
+    ({ setting, port }) => String(port) !== SETTINGS[setting].usual,
+  );
   for (const { name, inside, setting, native = inside } of all) {
     if (setting) continue;
-    let port = native;
-    while ([...chosen.values()].includes(port) || (await isListening(port)))
-      port = 20_000 + randomInt(12_000); // below those that clients are given
+    const any = () => 20_000 + randomInt(12_000); // below those that clients are given
+    let port = isSecond ? any() : native;
+    while ([...chosen.values()].includes(port) || (await isListening(port))) port = any();
     chosen.set(`${name}:${inside}`, port);
   }
-  return (name, inside) => chosen.get(`${name}:${inside}`);
+  return chosen;
 }
 
 /** Who listens on a TCP port, at `::1` if that is asked: "process 4711 (nginx: master process)", or that it cannot be seen. */

@@ -49,11 +49,14 @@ export function title({ page, line, text }: Block): string {
 }
 
 /** The text with the ports of this stack in the place of the usual ones, which the pages name. */
-const atPortsOf = ({ settings }: TestedStack, text: string): string =>
-  text.replace(/\blocalhost:(\d+)/g, (all, number) => {
-    const ports = components.flatMap((part) => part.ports);
-    const setting = ports.find(({ inside }) => inside === Number(number))?.setting;
-    return setting ? `localhost:${settings[setting]}` : (all as string);
+const atPortsOf = (stack: TestedStack, text: string): string =>
+  text.replace(/\blocalhost:(\d+)/g, (all: string, number) => {
+    // a published one first: the collector's 4317, not Tempo's
+    const found = components
+      .flatMap(({ name, ports }) => ports.map((port) => ({ name, ...port })))
+      .toSorted((a, b) => Number(!a.setting) - Number(!b.setting))
+      .find(({ inside }) => inside === Number(number));
+    return found ? `localhost:${stack.ports()[`${found.name}:${found.inside}`]}` : all;
   });
 
 /** Asks until the stores answer what the page says. */

@@ -101,6 +101,8 @@ export class NativeStack implements TestedStack {
     return JSON.parse(readFileSync(join(this.folder, 'run.json'), 'utf8')) as RunRecord;
   }
 
+  ports = (): Record<string, number> => this.record().ports;
+
   /** The components that run. */
   running = (): string[] => this.record().components.map(({ name }) => name);
 
@@ -143,7 +145,8 @@ export class NativeStack implements TestedStack {
     const { settings } = context;
     const part = component(name);
     const chosen = await choosePorts(components, settings);
-    const port = (of: string, inside: number) => ports[`${of}:${inside}`] ?? chosen(of, inside)!;
+    const port = (of: string, inside: number) =>
+      ports[`${of}:${inside}`] ?? chosen.get(`${of}:${inside}`)!;
     const { file } = await obtainProgram(context, programOf(part, settings)!);
     const command = await prepare(part, context, port, file);
     const started = new ManagedProcess(name, command, join(this.folder, `${name}.log`));

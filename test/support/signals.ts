@@ -12,6 +12,8 @@ import type { TestedStores } from './stores.ts';
 /** A stack that runs. */
 export interface TestedStack {
   settings: Settings;
+  /** See RunRecord. */
+  ports: () => Record<string, number>;
   stores: TestedStores;
   command(verb: string, ...args: string[]): Promise<Outcome>;
   run(file: string, ...args: string[]): Promise<Outcome>;

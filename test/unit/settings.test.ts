@@ -94,7 +94,7 @@ describe('the settings', () => {
     const settings = readSettings({ STACK_FOLDER: temporaryFolder(), GRAFANA_PORT: '13000' });
     const forever = ['-e', 'setInterval(() => {}, 1000)', 'supervisor.ts'];
     const supervisor = spawn(process.execPath, forever);
-    const record = { supervisor: supervisor.pid!, ports: { LOKI_PORT: 23100 }, components: [] };
+    const record = { supervisor: supervisor.pid!, ports: { 'loki:3100': 23100 }, components: [] };
     const ports = async () => {
       const { LOKI_PORT, GRAFANA_PORT } = await settingsInUse(settings);
       return [LOKI_PORT, GRAFANA_PORT];
