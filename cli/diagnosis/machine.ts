@@ -4,6 +4,7 @@ import { address, components, origin } from '../components/index.ts';
 import { Compose } from '../compose/compose.ts';
 import type { Context } from '../context.ts';
 import { portHolder, publishedPorts, refuseBusyPorts } from '../native/ports.ts';
+import { checkRules } from '../native/preflight.ts';
 import { ROOT } from '../paths.ts';
 import type { Examination, Hop } from './examination.ts';
 import { crashesOf } from '../run.ts';
@@ -34,13 +35,14 @@ async function stack({ standing }: Examination): Promise<string> {
   throw new Error(`${notRunning(standing.ended?.split('\n')[0])}. Start it: npm start`);
 }
 
-/** What .env or the shell sets, and the files that it names. */
+/** What .env or the shell sets, the files that it names, and the rules. */
 async function configuration({ context, standing }: Examination): Promise<string> {
   for (const name of ['GRAFANA_ADMIN_PASSWORD_FILE', 'SLACK_WEBHOOK_URL_FILE'] as const)
     if (!existsSync(context.settings[name]))
       throw new Error(
         `${name} names the file ${context.settings[name]}, which does not exist. Create it, or: unset ${name} (.env)`,
       );
+  checkRules();
   if (standing.docker) await new Compose(context).command(['config', '--quiet']);
   return 'is valid';
 }

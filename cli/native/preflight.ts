@@ -45,10 +45,10 @@ export function checkRules(root = ROOT): void {
       } catch (error) {
         problems.push(`${file}: ${(error as Error).message.split('\n')[0]}`);
       }
-  if (problems.length === 0) return;
-  throw new Error(
-    `Nothing was started, because of a mistake in a rule file.\n${problems.join('\n')}`,
-  );
+  if (problems.length > 0)
+    throw new Error(
+      `A rule file has a mistake, with which its store would end or run without rules. Correct it and run the command again.\n${problems.join('\n')}`,
+    );
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ROOT } from '../../cli/paths.ts';
@@ -160,21 +160,6 @@ describe("a native stack in a reader's shell", { concurrency: 1 }, () => {
     await stack.stop();
     assert.equal((await ended)[0], 1);
     assert.match((await stack.command('status')).output, /it was asked to stop/);
-  });
-
-  it('a mistake in a rule file of your own is named before anything is started', async () => {
-    const file = join(ROOT, 'mimir/rules/anonymous/own-of-a-test.yaml');
-    writeFileSync(file, 'groups: [{ name: own, rules: [{ alert: Mine, expr: "sum(" }] }]');
-    try {
-      const { code, output } = await stack.command('start', '--native');
-      assert.equal(code, 1);
-      assert.match(
-        output,
-        /^mimir\/rules\/anonymous\/own-of-a-test\.yaml: Mine: sum\( ⟵ not after this$/m,
-      );
-    } finally {
-      rmSync(file);
-    }
   });
 });
 

@@ -42,7 +42,7 @@ describe('checkRules', () => {
       cpSync(join(ROOT, store), join(root, store), { recursive: true });
       writeFileSync(join(root, store, 'own.yaml'), text);
       assert.throws(() => checkRules(root), { message });
-      assert.throws(() => checkRules(root), { message: /^Nothing was started, / });
+      assert.throws(() => checkRules(root), { message: /^A rule file has a mistake, / });
     });
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync } from 'node:fs';
+import { cpSync, existsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -31,27 +31,53 @@ describe('an npm command', () => {
   it('says everything else as it is', () =>
     assert.equal(explain(failure('EIO')), 'EIO: it failed'));
 
-  it('before npm ci says to run it', () => {
+  /** What the commands read of the repository, in a folder of its own. */
+  function copyOfRepository(): string {
     const folder = temporaryFolder();
-    for (const name of ['cli', 'grafana', 'offline', 'package.json', 'backend-example/Dockerfile'])
+    const components = 'otel-collector loki tempo mimir alertmanager load-generator';
+    const others = 'cli grafana offline package.json backend-example/Dockerfile';
+    for (const name of `${components} ${others}`.split(' '))
       cpSync(join(ROOT, name), join(folder, name), { recursive: true });
-    for (const name of [
-      'otel-collector',
-      'loki',
-      'tempo',
-      'mimir',
-      'alertmanager',
-      'load-generator',
-    ])
-      cpSync(join(ROOT, name), join(folder, name), { recursive: true });
-    const { status, stderr } = spawnSync(
-      process.execPath,
-      [join(folder, 'cli/main.js'), 'start', '--native'],
-      { encoding: 'utf8' },
-    );
+    return folder;
+  }
+  const runIn = (folder: string, env: NodeJS.ProcessEnv, ...args: string[]) => {
+    const main = join(folder, 'cli/main.js');
+    return spawnSync(process.execPath, [main, ...args], { env, encoding: 'utf8' });
+  };
+
+  it('before npm ci says to run it', () => {
+    const { status, stderr } = runIn(copyOfRepository(), process.env, 'start', '--native');
     assert.equal(status, 1);
     assert.match(stderr, /^Something is not installed here: run "npm ci" first\. \(.*\)$/m);
     assert.doesNotMatch(stderr, /^ +at /m);
+  });
+
+  it('names a mistake in a rule file of your own before anything is started, and in the doctor', async () => {
+    const folder = copyOfRepository();
+    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    cpSync(
+      join(ROOT, 'backend-example/package.json'),
+      join(folder, 'backend-example/package.json'),
+    );
+    const rules = 'groups: [{ name: own, rules: [{ alert: Mine, expr: "sum(" }] }]';
+    writeFileSync(join(folder, 'mimir/rules/anonymous/own.yaml'), rules);
+    const env = {
+      ...process.env,
+      ...(await freePorts()),
+      DOCKER_HOST: `unix://${folder}/none.sock`,
+    };
+    const start = runIn(folder, env, 'start', '--native');
+    assert.equal(start.status, 1);
+    assert.match(
+      start.stderr,
+      /^mimir\/rules\/anonymous\/own\.yaml: Mine: sum\( ⟵ not after this$/m,
+    );
+    assert.equal(existsSync(join(folder, '.stack')), false);
+    const doctor = runIn(folder, env, 'doctor');
+    assert.match(
+      doctor.stdout,
+      /✘ Configuration +A rule file has a mistake, .*own\.yaml: Mine: sum\(/,
+    );
   });
 
   it('downloads through the proxy that is named, and reaches nothing on this machine through it', async () => {
