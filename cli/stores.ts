@@ -186,7 +186,7 @@ export function otlpRequest(signal: OtlpSignal, service: string, records: object
 }
 
 /** A request that hands over something as JSON. */
-export const jsonPost = (body: object): RequestInit => ({
+const jsonPost = (body: object): RequestInit => ({
   method: 'POST',
   headers: { 'content-type': 'application/json' },
   body: JSON.stringify(body),

@@ -16,7 +16,8 @@ const VERBS = ['start', 'stop', 'status', 'tour', 'doctor', 'lesson', 'load'];
  * wrong way, 130 after Ctrl-C, 1 where something else went wrong.
  */
 export async function main([name = '', ...args]: string[]): Promise<void> {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}); // `npm run status | head -3`: nobody misses the rest
+  // `npm run status | head -3`: nobody misses the rest
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   try {
     if (!VERBS.includes(name))
       throw new UsageError(`There is no verb "${name}"; there are ${VERBS.join(', ')}.`);

@@ -1,7 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
-
-const MAIN = join(__dirname, '../dist/main.js');
+import { MAIN, baseEnv } from './support/service';
 
 /** Runs the built application until it ends; it is killed after 20 s. */
 const run = (env: Record<string, string>, ...nodeOptions: string[]) => {
@@ -9,16 +7,7 @@ const run = (env: Record<string, string>, ...nodeOptions: string[]) => {
     process.execPath,
     [...nodeOptions, MAIN],
     {
-      env: {
-        PATH: process.env.PATH,
-        NODE_ENV: 'production',
-        DATABASE_URL: process.env.TEST_DATABASE_URL,
-        HOST: '127.0.0.1',
-        PORT: '0',
-        OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
-        OTEL_EXPORTER_PROMETHEUS_PORT: '0',
-        ...env,
-      },
+      env: { ...baseEnv(), OTEL_EXPORTER_PROMETHEUS_PORT: '0', ...env },
       encoding: 'utf8',
       timeout: 20_000,
       killSignal: 'SIGKILL',

@@ -15,7 +15,7 @@ export interface Port {
 }
 
 /** What a component is told in a native run. */
-export interface Surroundings {
+interface Surroundings {
   context: Context;
   /** The port of a component on 127.0.0.1, by its number inside the container. */
   port: (name: string, inside: number) => number;

@@ -3,7 +3,8 @@ import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } fro
 import { dirname, join } from 'node:path';
 import type { Context } from '../../cli/context.ts';
 import { ROOT } from '../../cli/paths.ts';
-import { docker, run } from '../../test/support/engine.ts';
+import { docker } from '../../test/support/engine.ts';
+import { run } from '../../test/support/run.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { recipes, type Around, type Recipe } from './recipes.ts';
 

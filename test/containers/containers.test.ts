@@ -16,8 +16,9 @@ import {
   removeStandIns,
   type Origin,
 } from '../../offline/images/images.ts';
-import { docker, engine, run } from '../support/engine.ts';
+import { docker, engine } from '../support/engine.ts';
 import { freePorts } from '../support/native-stack.ts';
+import { run } from '../support/run.ts';
 import { assertTour, eventually, logsOf, makeData, traceOf, traffic } from '../support/signals.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import {

@@ -5,7 +5,8 @@ import { it } from 'node:test';
 import { components } from '../../cli/components/index.ts';
 import { ROOT } from '../../cli/paths.ts';
 import type { Settings } from '../../cli/settings.ts';
-import { docker, run } from '../support/engine.ts';
+import { docker } from '../support/engine.ts';
+import { run } from '../support/run.ts';
 import { PROJECT, container, inspectAll, ofEach, onHost, same } from './containers.ts';
 
 // What docker-compose.yaml takes from every container, read back from what runs.

@@ -5,8 +5,9 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { components } from '../../cli/components/index.ts';
 import { itAnswersPages } from '../support/live-pages.ts';
-import { NativeStack, type Outcome } from '../support/native-stack.ts';
+import { NativeStack } from '../support/native-stack.ts';
 import { itFollowsOwnService } from '../support/own-service.ts';
+import type { Outcome } from '../support/run.ts';
 import { assertTour, booksCreated, itSendsSignals, traffic } from '../support/signals.ts';
 
 // One start of the whole native stack, as people start it: the tour, the pages, every signal.

@@ -1,36 +1,15 @@
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { poll } from '../../cli/checks.ts';
 import { commandLine } from '../../cli/native/ports.ts';
+import { run } from './run.ts';
 
 // The Docker engine of these tests: the one that answers, else a private one.
 
 /** Short, because the path of a socket has at most 107 bytes. Its images are kept from run to run. */
 const FOLDER = '/var/tmp/lgtm-docker';
 const PID_FILE = `${FOLDER}/docker.pid`;
-
-export interface Outcome {
-  code: number;
-  output: string;
-}
-
-/** Runs a program and answers its exit code and everything it printed. */
-export async function run(
-  file: string,
-  args: string[],
-  env: NodeJS.ProcessEnv = {},
-): Promise<Outcome> {
-  const options = { env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 };
-  return promisify(execFile)(file, args, options).then(
-    ({ stdout, stderr }) => ({ code: 0, output: stdout + stderr }),
-    (error: Error & { code?: number; stdout?: string; stderr?: string }) => ({
-      code: typeof error.code === 'number' ? error.code : 1,
-      output: `${error.stdout ?? ''}${error.stderr ?? ''}` || error.message,
-    }),
-  );
-}
 
 /** Runs docker and answers what it printed. @throws Error with its output when it fails */
 export async function docker(...args: string[]): Promise<string> {

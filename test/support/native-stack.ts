@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -16,14 +16,10 @@ import { obtainProgram } from '../../cli/native/programs.ts';
 import { ROOT } from '../../cli/paths.ts';
 import type { RunRecord } from '../../cli/run.ts';
 import type { Settings } from '../../cli/settings.ts';
+import { run, type Outcome } from './run.ts';
 import type { TestedStack } from './signals.ts';
 import { TestedStores } from './stores.ts';
 import { temporaryFolder } from './temporary-folder.ts';
-
-export interface Outcome {
-  code: number | null;
-  output: string;
-}
 
 /** A native stack with data and ports of its own, started and stopped by the commands that people use. */
 export class NativeStack implements TestedStack {
@@ -65,17 +61,8 @@ export class NativeStack implements TestedStack {
   }
 
   /** Runs a program in the repository's folder, as the commands of this stack, to its end. */
-  async run(file: string, ...args: string[]): Promise<Outcome> {
-    const child = spawn(file, args, {
-      cwd: ROOT,
-      env: this.env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (text) => (output += text));
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, output };
+  run(file: string, ...args: string[]): Promise<Outcome> {
+    return run(file, args, this.env);
   }
 
   /** Runs a verb as npm would, and answers what it printed. */

@@ -4,14 +4,14 @@ import { parse } from 'yaml';
 import { ROOT } from '../../cli/paths.ts';
 
 /** A rule of Mimir or Loki: an alert, or a series that is recorded. */
-export interface Rule {
+interface Rule {
   alert?: string;
   record?: string;
   expr: string;
   labels: Record<string, string>;
   annotations: Record<string, string>;
 }
-export type Alert = Rule & { alert: string };
+type Alert = Rule & { alert: string };
 
 /** The rules in the files that match a pattern below the repository's folder. */
 export const rulesIn = (pattern: string): Rule[] =>

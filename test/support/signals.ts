@@ -4,7 +4,7 @@ import { poll } from '../../cli/checks.ts';
 import type { Span } from '../../cli/stores.ts';
 import type { Settings } from '../../cli/settings.ts';
 import type { LogLine, Stores } from '../../cli/stores.ts';
-import type { Outcome } from './native-stack.ts';
+import type { Outcome } from './run.ts';
 import type { TestedStores } from './stores.ts';
 
 // What a running stack must show, however it was started: natively or in containers.

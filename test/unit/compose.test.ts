@@ -16,8 +16,9 @@ import { start } from '../../cli/start.ts';
 import { status } from '../../cli/status.ts';
 import { ProgressLine } from '../../cli/terminal.ts';
 import type { Verb } from '../../cli/verbs.ts';
+import type { Outcome } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { command, type Outcome } from './command.ts';
+import { command } from './command.ts';
 
 // The verbs, where `docker` is a shell script of the test. They run in this process, but for those that
 // have to be interrupted, or that show what docker itself prints.

@@ -4,7 +4,19 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { freePort } from './free-port';
 
-const MAIN = join(__dirname, '../../dist/main.js');
+/** The built application. */
+export const MAIN = join(__dirname, '../../dist/main.js');
+
+/** What it is started with in every test. */
+export const baseEnv = () => ({
+  PATH: process.env.PATH,
+  NODE_ENV: 'production',
+  DATABASE_URL: process.env.TEST_DATABASE_URL,
+  HOST: '127.0.0.1',
+  PORT: '0',
+  // never into a stack that runs on this machine
+  OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
+});
 
 export type Service = Awaited<ReturnType<typeof startService>>;
 
@@ -21,13 +33,7 @@ export async function startService(
   const metricsPort = await freePort();
   const child = spawn(process.execPath, [...nodeOptions, MAIN], {
     env: {
-      PATH: process.env.PATH,
-      NODE_ENV: 'production',
-      DATABASE_URL: process.env.TEST_DATABASE_URL,
-      HOST: '127.0.0.1',
-      PORT: '0',
-      // never into a stack that runs on this machine
-      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
+      ...baseEnv(),
       OTEL_EXPORTER_PROMETHEUS_HOST: '127.0.0.1',
       OTEL_EXPORTER_PROMETHEUS_PORT: String(metricsPort),
       ...env,
