@@ -29,18 +29,17 @@ export function reasonOf(error: unknown): string {
   return cause?.code ?? cause?.message ?? message;
 }
 
-/** True when something listens on this port of the loopback address, or of its like in IPv6. */
-export function isListening(
-  port: number,
-  host: '127.0.0.1' | '::1' = '127.0.0.1',
-): Promise<boolean> {
-  const socket = connect({ port, host });
-  return once(socket, 'connect', { signal: AbortSignal.timeout(1_000) })
-    .then(
-      () => true,
-      () => false,
-    )
-    .finally(() => socket.destroy());
+/** True when something listens on this port of 127.0.0.1 or [::1]: a browser may take either for localhost. */
+export async function isListening(port: number): Promise<boolean> {
+  const answers = ['127.0.0.1', '::1'].map(async (host) => {
+    const socket = connect({ port, host });
+    const connected = once(socket, 'connect', { signal: AbortSignal.timeout(1_000) });
+    await connected.finally(() => socket.destroy());
+  });
+  return Promise.any(answers).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
@@ -50,6 +49,7 @@ export function isListening(
 export async function poll<T>(
   ask: () => Promise<T | undefined | false>,
   deadlineMs: number,
+  everyMs = 250,
 ): Promise<T | undefined> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {
@@ -59,7 +59,7 @@ export async function poll<T>(
     });
     if (answer) return answer;
     if (Date.now() >= deadline) return undefined;
-    await sleep(250);
+    await sleep(everyMs);
   }
 }
 

@@ -1,10 +1,8 @@
 import type { Context } from './context.ts';
 import { diagnose, findingLine } from './diagnosis/diagnosis.ts';
-import { parseOptions } from './options.ts';
 
 /** `npm run doctor`: one line for each hop that data takes; 1 when one of them is broken. */
-export async function doctor(context: Context, args: string[]): Promise<number> {
-  parseOptions('npm run doctor', args);
+export async function doctor(context: Context): Promise<number> {
   const counts = { ok: 0, wrong: 0, 'not checked': 0 };
   for await (const finding of diagnose(context)) {
     counts[finding.state]++;

@@ -47,9 +47,12 @@ function callFaults(context: Context, request?: RequestInit): Promise<Response> 
 export async function startAnew(context: Context, wish: Wish): Promise<void> {
   const folder = new RunFolder(context.settings);
   const run = await folder.running();
-  if (!run) return new Compose(context).command(['up', '--wait', '--no-deps', wish.name], wish.env);
+  if (!run) {
+    await new Compose(context).command(['up', '--wait', '--no-deps', wish.name], wish.env);
+    return;
+  }
   const { pid } = part(run, wish.name);
-  writeFileSync(folder.wish, JSON.stringify(wish));
+  writeFileSync(folder.wish(), JSON.stringify(wish));
   process.kill(run.supervisor, 'SIGUSR2');
   const now = await poll(async () => {
     const newest = (await folder.newest())!;
@@ -59,6 +62,23 @@ export async function startAnew(context: Context, wish: Wish): Promise<void> {
   }, RESTART_MS);
   if (!now || now.ended)
     throw new Error(`${wish.name} could not be started anew: ${now?.ended ?? 'it takes too long'}`);
+}
+
+/**
+ * Asks for a page so many times a second, until the function that it answers is called. What the service
+ * does not keep up with is not made up for: 20 at a time are open.
+ */
+export function sendRequests(url: string, perSecond: number): () => void {
+  let open = 0;
+  const timer = setInterval(() => {
+    if (open === 20) return;
+    open++;
+    void fetch(url, { signal: AbortSignal.timeout(10_000) })
+      .then((response) => response.arrayBuffer())
+      .catch(() => undefined)
+      .then(() => open--);
+  }, 1000 / perSecond);
+  return () => clearInterval(timer);
 }
 
 const signal =

@@ -1,93 +1,54 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
+import { parse } from 'yaml';
 import { poll } from './checks.ts';
 import { address, component } from './components/index.ts';
-import { Interrupted, type Context } from './context.ts';
+import type { Context } from './context.ts';
 import { requireService } from './diagnosis/diagnosis.ts';
-import { faultsEnabled, freeze, setFaults, startAnew, thaw, type Faults } from './faults.ts';
-import { UsageError, parseOptions } from './options.ts';
+import {
+  faultsEnabled,
+  freeze,
+  sendRequests,
+  setFaults,
+  startAnew,
+  thaw,
+  type Faults,
+} from './faults.ts';
+import { ROOT } from './paths.ts';
 import { runningNow } from './run.ts';
 import { Stores, type LogLine } from './stores.ts';
-import { Traffic } from './traffic.ts';
 
-interface Lesson {
+/** One of docs/lessons.yaml, which says what each of these is. */
+export interface Lesson {
   what: string;
-  /** The alert that has to come. */
   alert: string;
-  /** What is set in a service with fault injection. */
   faults?: Faults;
-  /** A component that is stopped from doing anything. */
   freezes?: string;
-  /** What to look at while it is broken; `at` answers the address of a component. */
-  look: (at: (name: string) => string) => string[];
-  /** What the clients ask for meanwhile. */
-  requests?: { pace: number; path: string };
-  /** Where notifications cannot be stored while it lasts, the alert is seen in Alertmanager. */
+  requests?: { path: string; perSecond: number };
+  look: string[];
   withoutReceiver?: true;
 }
 
-const LESSONS: Record<string, Lesson> = {
-  'slow-query': {
-    what: 'Every SELECT of the books service takes 800 ms longer.',
-    alert: 'LatencyHigh',
-    faults: { slowSqlMs: 800 },
-    look: (at) => [
-      `${at('grafana')}/d/books-service?viewPanel=panel-4: the 95th percentile climbs`,
-      'one slow trace: its longest span is the SQL statement, with fault.slow_sql_ms on the request',
-      'in TraceQL: { duration > 500ms }',
-    ],
-  },
-  'error-burst': {
-    what: 'Three of ten requests fail.',
-    alert: 'ErrorBudgetBurn',
-    faults: { errorRatio: 0.3 },
-    look: (at) => [
-      `${at('grafana')}/d/slo: the availability error budget shrinks`,
-      `${at('grafana')}/d/books-service?viewPanel=panel-3: which route fails`,
-      'one failed trace and its log line: {service_name="backend-example"} | detected_level="error"',
-    ],
-  },
-  'collector-down': {
-    what: 'The collector stands still: no logs, traces and metrics any more.',
-    alert: 'NoTelemetry',
-    freezes: 'otel-collector',
-    look: (at) => [
-      `every panel in ${at('grafana')}/d/stack: the lines end`,
-      `${at('alertmanager')}: the alert is there, but its way into Loki leads through the collector`,
-    ],
-    withoutReceiver: true,
-  },
-  'noisy-logs': {
-    what: 'A client asks in a loop for a book that does not exist; each time a line is logged.',
-    alert: 'LogFlood',
-    look: (at) => [
-      `${at('grafana')}/d/books-service?viewPanel=panel-12: log lines by level`,
-      'which line it is: topk(5, sum by (url_path) (count_over_time({service_name="backend-example"} | url_path!="" [1m])))',
-    ],
-    requests: { pace: 120, path: '/books/find/2147483647' },
-  },
-};
+export const readLessons = (): Record<string, Lesson> =>
+  parse(readFileSync(join(ROOT, 'docs/lessons.yaml'), 'utf8')) as Record<string, Lesson>;
 
-/** How long an alert may take to come, and then to end. */
+/** How long an alert may take to come, and then to end. What went well within the last hour delays the first. */
 const WAITS = {
-  firing: { ms: 240_000, late: 'has not come' },
+  firing: { ms: 360_000, late: 'has not come' },
   resolved: { ms: 420_000, late: 'has not been resolved' },
 };
 
 /** `npm run lesson`: breaks something, waits for its alert, repairs it, waits for its end. */
-export async function lesson(context: Context, args: string[]): Promise<number> {
-  const { positionals } = parseOptions('npm run lesson', args, {}, true);
-  const [name] = positionals;
-  const list = Object.entries(LESSONS).map(
-    ([key, { what, alert }]) => `  ${key.padEnd(15)} ${what} → ${alert}`,
-  );
-  const usage = `npm run lesson -- <name>\n\n${list.join('\n')}`;
-  const chosen = Object.hasOwn(LESSONS, name ?? '') && LESSONS[name!];
-  if (chosen && positionals.length === 1) return teach(context, chosen);
-  if (name !== undefined)
-    throw new UsageError(`There is no lesson ${positionals.join(' ')}.\n\n${usage}`);
-  context.print(usage);
-  return 0;
+export async function lesson(context: Context, name?: string): Promise<number> {
+  const lessons = readLessons();
+  if (name && Object.hasOwn(lessons, name)) return teach(context, lessons[name]!);
+  if (name) context.print(`There is no lesson ${name}.\n`);
+  context.print('npm run lesson -- <name>\n');
+  for (const [key, { what, alert }] of Object.entries(lessons))
+    context.print(`  ${key.padEnd(15)} ${what} → ${alert}`);
+  return name ? 2 : 0;
 }
 
 async function teach(context: Context, lesson: Lesson): Promise<number> {
@@ -97,9 +58,6 @@ async function teach(context: Context, lesson: Lesson): Promise<number> {
   await requireStack(context, alert);
   const native = await runningNow(context.settings);
   const stop = context.interrupted();
-  const traffic = new Traffic(stores.books, requests?.pace ?? 20, requests?.path);
-  /** What is still to be done when the lesson ends, in whatever way. */
-  let undo: (() => Promise<void>) | undefined;
 
   const heading = (text: string) => print(`\n${styleText('bold', text)}`);
   const at = (name: string) => address(component(name), context.settings)!;
@@ -124,14 +82,17 @@ async function teach(context: Context, lesson: Lesson): Promise<number> {
     print(`${told}\n\nThat took ${Math.round((now() - since) / 1000)} s.`);
   };
 
+  const { path = '/books/find?limit=5', perSecond = 20 } = requests ?? {};
+  let endRequests = sendRequests(stores.books + path, perSecond);
+  /** What is still to be done when the lesson ends, in whatever way. */
+  let undo: (() => Promise<void>) | undefined;
   const repair = async () => {
     if (faults) await setFaults(context, {});
     if (freezes) await thaw(context, freezes);
-    traffic.pace = requests ? 0 : 40; // what goes well makes up for what did not
     if (undo === repair) undo = undefined;
   };
 
-  const steps = async () => {
+  try {
     const began = now();
     heading('1. Break it');
     print(lesson.what);
@@ -144,8 +105,10 @@ async function teach(context: Context, lesson: Lesson): Promise<number> {
     undo ??= repair;
     if (faults) await setFaults(context, faults);
     if (freezes) await freeze(context, freezes);
-    const look = lesson.look(at).map((line) => `  - ${line}`);
-    print(`\nLook at\n${look.join('\n')}\n`);
+    const look = lesson.look.map((line) =>
+      line.replace(/\{(grafana|alertmanager)\}/, (_, name: string) => at(name)),
+    );
+    print(`\nLook at\n  - ${look.join('\n  - ')}\n`);
 
     heading(`2. Wait for the alert ${alert}`);
     await wait('firing', began);
@@ -154,6 +117,9 @@ async function teach(context: Context, lesson: Lesson): Promise<number> {
     heading('3. Repair it');
     const mended = now();
     await repair();
+    endRequests();
+    // what goes well makes up for what did not
+    if (!requests) endRequests = sendRequests(stores.books + path, 2 * perSecond);
     print('Done.');
 
     heading('4. Wait until the alert is resolved');
@@ -161,22 +127,12 @@ async function teach(context: Context, lesson: Lesson): Promise<number> {
     print(
       `\nEvery notification is a log line: {service_name="alertmanager"}\nWhat to do about this alert: ${alert} in docs/runbooks.md`,
     );
-  };
-
-  const cleanUp = async () => {
+    return 0;
+  } finally {
+    endRequests();
     // With the whole stack what was broken in it has ended, too.
     if (!native || (await runningNow(context.settings))) await undo?.();
-  };
-
-  const failures: Error[] = [];
-  for (const work of [steps, cleanUp]) await work().catch((error: Error) => failures.push(error));
-  await traffic.stop();
-  const messages = failures
-    .filter((e) => !(e instanceof Interrupted))
-    .map(({ message }) => message);
-  if (messages.length > 0) throw new Error([...new Set(messages)].join('\n'));
-  if (failures.length > 0) throw failures[0]!;
-  return 0;
+  }
 }
 
 /** Fails when the stack does not run, or when the alert is already there. */

@@ -8,6 +8,11 @@ if (major < 22 || (major === 22 && minor < 18)) {
   );
   process.exitCode = 1;
 } else {
-  const { main } = await import('./verbs.ts');
-  await main(process.argv.slice(2));
+  await import('./verbs.ts').then(
+    ({ main }) => main(process.argv.slice(2)),
+    (error) => {
+      console.error(`Something is not installed here: run "npm ci" first. (${error.message})`);
+      process.exitCode = 1;
+    },
+  );
 }

@@ -22,8 +22,8 @@ export interface RunningComponent {
   version: string;
   /** How its program was had: "cache", "release" … */
   source: string;
-  pid: number;
   ready: Ready;
+  pid: number;
   /** Milliseconds from the start of its process until it was ready. */
   readyAfter?: number;
   /** When it ended by itself (milliseconds since 1970), and how. */
@@ -44,33 +44,29 @@ export function crashesOf({ crashes = [], down }: RunningComponent): string {
 export class RunFolder {
   readonly path: string;
   readonly logs: string;
-  private readonly record: string;
 
   constructor({ STACK_FOLDER }: Pick<Settings, 'STACK_FOLDER'>) {
     this.path = STACK_FOLDER;
     this.logs = join(STACK_FOLDER, 'logs');
-    this.record = join(STACK_FOLDER, 'run.json');
   }
 
   data = (name: string): string => join(this.path, 'data', name);
   config = (name: string): string => join(this.path, 'config', name);
   log = (name: string): string => join(this.logs, `${name}.log`);
-
   /** What `npm run lesson` asks the supervisor for: variables that a component is started anew with. */
-  get wish(): string {
-    return join(this.path, 'restart.json');
-  }
+  wish = (): string => join(this.path, 'restart.json');
+  private record = (): string => join(this.path, 'run.json');
 
   write(record: RunRecord): void {
     mkdirSync(this.path, { recursive: true });
-    writeFileSync(`${this.record}.new`, JSON.stringify(record, null, 2));
-    renameSync(`${this.record}.new`, this.record);
+    writeFileSync(`${this.record()}.new`, JSON.stringify(record, null, 2));
+    renameSync(`${this.record()}.new`, this.record());
   }
 
   /** The newest native run, running or ended; undefined when there was none. */
   async newest(): Promise<RunRecord | undefined> {
-    if (!existsSync(this.record)) return undefined;
-    return JSON.parse(await readFile(this.record, 'utf8')) as RunRecord;
+    if (!existsSync(this.record())) return undefined;
+    return JSON.parse(await readFile(this.record(), 'utf8')) as RunRecord;
   }
 
   /** The native run that is up now. */
@@ -78,7 +74,7 @@ export class RunFolder {
     const record = await this.newest();
     if (!record || record.ended) return undefined;
     const command = await commandLine(record.supervisor);
-    return command?.includes('supervisor.ts') ? record : undefined;
+    return command.includes('supervisor.ts') ? record : undefined;
   }
 }
 

@@ -1,61 +1,44 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { z } from 'zod';
 import { ROOT } from './paths.ts';
 
-/** One thing that .env or the shell may set. */
-interface Setting<T> {
-  /** What holds when it is not set, as .env.example shows it. */
-  usual?: string;
-  /** @throws Error that ends the sentence "NAME is …, but" */
-  read: (text: string) => T;
-}
+// A message ends the sentence "NAME is …, but has to be".
 
-const optional: Setting<string | undefined> = { read: String };
-const text = (usual: string): Setting<string> => ({ usual, read: String });
+const optional = z.string().optional();
 
 /** A file, of which a relative path begins at the repository's folder, as in docker-compose.yaml; ~ is the home folder. */
-const file = (usual: string): Setting<string> => ({
-  usual,
-  read: (path) => resolve(ROOT, path.replace(/^~(?=\/|$)/, homedir())),
-});
+const file = (usual: string) =>
+  z
+    .string()
+    .prefault(usual)
+    .transform((path) => resolve(ROOT, path.replace(/^~(?=\/|$)/, homedir())));
 
-const checked = <T>(
-  usual: string,
-  fits: Pick<RegExp, 'test'>,
-  read: (text: string) => T,
-  rule: string,
-): Setting<T> => ({
-  usual,
-  read(value) {
-    if (fits.test(value)) return read(value);
-    throw new Error(rule);
-  },
-});
+const wholeNumber = (usual: number, most: number) =>
+  z
+    .string()
+    .refine((text) => /^[1-9]\d*$/.test(text) && Number(text) <= most, {
+      error: `a whole number from 1 to ${most}`,
+    })
+    .transform(Number)
+    .default(usual);
 
-const PORT = {
-  test: (text: string) => /^\d+$/.test(text) && Number(text) > 0 && Number(text) < 65_536,
-};
-const port = (usual: number): Setting<number> =>
-  checked(String(usual), PORT, Number, 'a port is a whole number from 1 to 65535');
+const port = (usual: number) => wholeNumber(usual, 65_535);
 
 /** What stands in a file, which is the one place where it is written. */
-const written = (path: string, pattern: RegExp): Setting<string> => ({
-  get usual() {
-    return pattern.exec(readFileSync(join(ROOT, path), 'utf8'))![1]!;
-  },
-  read: String,
-});
+const written = (path: string, pattern: RegExp) =>
+  z.string().default(() => pattern.exec(readFileSync(join(ROOT, path), 'utf8'))![1]!);
 
 /** The version in `<folder>/Dockerfile`. */
-const version = (folder: string, name: string): Setting<string> =>
+const version = (folder: string, name: string) =>
   written(`${folder}/Dockerfile`, new RegExp(`^ARG ${name}=(\\S+)$`, 'm'));
 
 /**
  * Everything that .env or the shell may set, in the order of .env.example. docker-compose.yaml reads
  * the same names with the same defaults.
  */
-export const SETTINGS = {
+export const SETTINGS = z.object({
   BOOKS_PORT: port(5555),
   OTLP_GRPC_PORT: port(4317),
   OTLP_HTTP_PORT: port(4318),
@@ -65,33 +48,21 @@ export const SETTINGS = {
   ALERTMANAGER_PORT: port(9093),
   GRAFANA_PORT: port(3000),
 
-  GF_SECURITY_ADMIN_USER: text('admin1'),
+  GF_SECURITY_ADMIN_USER: z.string().default('admin1'),
   GRAFANA_ADMIN_PASSWORD_FILE: file('./grafana/admin-password'),
   GF_SECURITY_ADMIN_PASSWORD: optional,
 
   SLACK_WEBHOOK_URL_FILE: file('./alertmanager/slack-webhook-url'),
-  FAULTS_ENABLED: checked(
-    'false',
-    /^(true|false)$/,
-    (value) => value === 'true',
-    'it is true or false',
-  ),
+  FAULTS_ENABLED: z.enum(['true', 'false'], { error: 'true or false' }).default('false'),
 
-  POSTGRES_PASSWORD: text('books'),
+  POSTGRES_PASSWORD: z.string().default('books'),
   DATABASE_URL: optional,
 
-  LOAD_RATE: checked(
-    '20',
-    /^[1-9]\d{0,3}$/,
-    Number,
-    'the rate is a whole number of requests per second from 1 to 9999',
-  ),
-  LOAD_DURATION: checked(
-    '1m',
-    /^(\d+(ms|s|m|h))+$/,
-    String,
-    'the duration is a number with ms, s, m or h, such as 1m30s',
-  ),
+  LOAD_RATE: wholeNumber(20, 9999),
+  LOAD_DURATION: z
+    .string()
+    .regex(/^(\d+(ms|s|m|h))+$/, { error: 'numbers with ms, s, m or h, such as 1m30s' })
+    .default('1m'),
 
   NODE_IMAGE_VERSION: version('backend-example', 'NODE_IMAGE_VERSION'),
   OTELCOL_VERSION: version('otel-collector', 'OTELCOL_VERSION'),
@@ -112,12 +83,9 @@ export const SETTINGS = {
   GRAFANA_BINARY: optional,
   K6_BINARY: optional,
   STACK_FOLDER: file('./.stack'),
-};
+});
 
-export type Settings = {
-  [Name in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Name]['read']>;
-};
-
+export type Settings = z.infer<typeof SETTINGS>;
 /** Those that publish a port on 127.0.0.1. */
 export type PortSetting = Extract<keyof Settings, `${string}_PORT`>;
 /** Those that name a program of the user's own. */
@@ -128,17 +96,12 @@ export type BinarySetting = Extract<keyof Settings, `${string}_BINARY`>;
  * @throws Error with a line for each that cannot be used
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
-  const problems: string[] = [];
-  const entries = Object.entries<Setting<unknown>>(SETTINGS).map(([name, { usual, read }]) => {
-    const value = env[name] || usual;
-    try {
-      return [name, value && read(value)];
-    } catch (error) {
-      problems.push(`${name} is "${value}", but ${(error as Error).message}.`);
-      return [name, undefined];
-    }
-  });
-  if (problems.length > 0)
-    throw new Error(`${problems.join('\n')}\nChange it in your shell or in .env.`);
-  return Object.fromEntries(entries) as Settings;
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
+  const { data, error } = SETTINGS.safeParse(given);
+  if (data) return data;
+  const problems = error.issues.map(
+    ({ path: [name], message }) =>
+      `${String(name)} is "${given[String(name)]}", but has to be ${message}.\n`,
+  );
+  throw new Error(`${problems.join('')}Change it in your shell or in .env.`);
 }

@@ -10,7 +10,6 @@ import { planNativeRun } from './native/plan.ts';
 import { baseEnvironment } from './native/process.ts';
 import { checkPath, checkRules, lock } from './native/preflight.ts';
 import type { SupervisorMessage } from './native/supervisor.ts';
-import { parseOptions } from './options.ts';
 import { ROOT } from './paths.ts';
 import { RunFolder, runningNow } from './run.ts';
 import { seconds } from './terminal.ts';
@@ -18,10 +17,7 @@ import { seconds } from './terminal.ts';
 const RUNNING = 'The stack is already running (npm stop ends it).';
 
 /** `npm start`: the stack in containers where Docker answers, else as local processes. */
-export async function start(context: Context, args: string[]): Promise<number> {
-  const { values } = parseOptions('npm start', args, {
-    native: { type: 'boolean', purpose: 'as local processes, also where Docker answers' },
-  });
+export async function start(context: Context, options: { native?: true }): Promise<number> {
   const stop = context.interrupted();
   const { print, progress, settings } = context;
   const compose = new Compose(context);
@@ -29,9 +25,9 @@ export async function start(context: Context, args: string[]): Promise<number> {
     if (await runningNow(settings)) print(RUNNING);
     else {
       checkRules();
-      if (!values.native && (await compose.answers())) await startContainers(context, stop);
+      if (!options.native && (await compose.answers())) await startContainers(context, stop);
       else {
-        print(values.native ? 'Starting as local processes.\n' : await compose.absence());
+        print(options.native ? 'Starting as local processes.\n' : await compose.absence());
         await startNative(context, stop);
       }
     }
@@ -50,9 +46,10 @@ async function startContainers(context: Context, stop: AbortSignal): Promise<voi
   print('Starting with Docker Compose.\n');
   const began = performance.now();
   await new Compose(context).up(
-    (name, afterMs) => {
+    (name) => {
       progress.clear();
       const { title = name, version } = find(name) ?? {}; // or a service of the user's own
+      const afterMs = performance.now() - began;
       print(readyLine(title, version?.(settings) ?? '', afterMs, 'container'));
     },
     (text) => progress.update('docker compose', text),

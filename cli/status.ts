@@ -4,13 +4,11 @@ import type { Context } from './context.ts';
 import { roomOf } from './diagnosis/machine.ts';
 import { notRunning, standing } from './diagnosis/standing.ts';
 import { residentMegabytes } from './native/ports.ts';
-import { parseOptions } from './options.ts';
 import { RunFolder, crashesOf, type RunningComponent } from './run.ts';
 import { seconds } from './terminal.ts';
 
 /** `npm run status`: what runs, since when, with how much memory; 1 when the stack does not. */
-export async function status(context: Context, args: string[]): Promise<number> {
-  parseOptions('npm run status', args);
+export async function status(context: Context): Promise<number> {
   const now = await standing(context);
   if (now.how === 'native') {
     for (const part of now.run.components) context.print(await line(part));

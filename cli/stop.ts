@@ -2,12 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Compose } from './compose/compose.ts';
 import type { Context } from './context.ts';
 import { commandLine } from './native/ports.ts';
-import { parseOptions } from './options.ts';
 import { runningNow } from './run.ts';
 
 /** `npm stop`: ends the stack, in whichever way it runs. */
-export async function stop(context: Context, args: string[]): Promise<number> {
-  parseOptions('npm stop', args);
+export async function stop(context: Context): Promise<number> {
   const run = await runningNow(context.settings);
   const compose = new Compose(context);
   if (run) {

@@ -45,12 +45,15 @@ export class Stores {
   }
 
   /**
-   * Asks Loki for the log lines of the last hour, oldest first.
+   * Asks Loki for log lines, oldest first.
+   * @param range without it, the first 1000 of the last hour
    * @see https://grafana.com/docs/loki/latest/reference/loki-http-api/#query-logs-within-a-range-of-time
    */
-  async queryLogs(logql: string): Promise<LogLine[]> {
+  async queryLogs(
+    logql: string,
+    range: Labels = { since: '1h', limit: '1000', direction: 'forward' },
+  ): Promise<LogLine[]> {
     const url = `${this.loki}/loki/api/v1/query_range`;
-    const range = { since: '1h', limit: '1000', direction: 'forward' };
     type Stream = { stream: Labels; values: [string, string][] };
     const { data } = await this.ask<Results<Stream>>(url, { query: logql, ...range });
     return data.result
@@ -195,8 +198,10 @@ const jsonPost = (body: object): RequestInit => ({
 
 /** A trace in OTLP/JSON, as Tempo answers it: enums are by name, and ids in base64. */
 interface OtlpTrace {
-  resourceSpans: { scopeSpans: { spans: OtlpSpan[] }[] }[];
+  resourceSpans: { resource: { attributes?: Attribute[] }; scopeSpans: { spans: OtlpSpan[] }[] }[];
 }
+
+type Attribute = { key: string; value: { stringValue?: string } };
 
 interface OtlpSpan {
   name: string;
@@ -206,18 +211,24 @@ interface OtlpSpan {
   startTimeUnixNano: string;
   endTimeUnixNano: string;
   status?: { code?: string };
-  attributes?: { key: string; value: { stringValue?: string } }[];
+  attributes?: Attribute[];
 }
 
 export type Span = ReturnType<typeof readable>;
 
 const spansOf = (trace?: OtlpTrace): Span[] =>
-  (trace?.resourceSpans ?? [])
-    .flatMap(({ scopeSpans }) => scopeSpans)
-    .flatMap(({ spans }) => spans.map(readable));
+  (trace?.resourceSpans ?? []).flatMap(({ resource, scopeSpans }) =>
+    scopeSpans.flatMap(({ spans }) =>
+      spans.map((span) => readable(span, text(resource.attributes, 'service.name')!)),
+    ),
+  );
+
+const text = (attributes: Attribute[] | undefined, name: string): string | undefined =>
+  attributes?.find(({ key }) => key === name)?.value.stringValue;
 
 /** A span, as people read it. */
-const readable = (span: OtlpSpan) => ({
+const readable = (span: OtlpSpan, service: string) => ({
+  service,
   name: span.name,
   kind: span.kind.replace('SPAN_KIND_', ''),
   spanId: hexId(span.spanId),
@@ -226,7 +237,7 @@ const readable = (span: OtlpSpan) => ({
   startNs: BigInt(span.startTimeUnixNano),
   endNs: BigInt(span.endTimeUnixNano),
   failed: span.status?.code === 'STATUS_CODE_ERROR',
-  sql: span.attributes?.find(({ key }) => key === 'db.query.text')?.value.stringValue,
+  sql: text(span.attributes, 'db.query.text'),
 });
 
 /** People and Loki use hex. */

@@ -4,7 +4,6 @@ import { poll } from './checks.ts';
 import { address, component } from './components/index.ts';
 import type { Context } from './context.ts';
 import { requireService, whatIsWrong } from './diagnosis/diagnosis.ts';
-import { parseOptions } from './options.ts';
 import type { Span } from './stores.ts';
 import { Stores, type LogLine } from './stores.ts';
 
@@ -23,8 +22,7 @@ const COUNTERS = {
 };
 
 /** `npm run tour`: follows one request through logs, trace and metrics; 1 when something of it is missing. */
-export async function tour(context: Context, args: string[]): Promise<number> {
-  parseOptions('npm run tour', args);
+export async function tour(context: Context): Promise<number> {
   await requireService(context);
   const stores = new Stores(context);
   const { print } = context;

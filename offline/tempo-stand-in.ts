@@ -6,6 +6,8 @@
  *
  * test/unit/tempo-stand-in.test.ts compares it with a real Tempo (3.0.3). What differs:
  * - OTLP comes over HTTP as JSON only. Nothing is on disk. Both ports answer all.
+ * - It cuts attributes and pads ids as tempo-config.yaml says. It proves nothing about
+ *   the other limits there: it takes 20 MB at once, any trace, and keeps 5,000 of them.
  * - A span is found at once: Tempo's query_end_cutoff hides the newest ones.
  * - TraceQL is one `{ }` of comparisons with && || ( ). The rest is refused.
  *   Patterns are JavaScript's; an attribute that is an array matches nothing.
@@ -23,6 +25,8 @@ import { parser } from '@grafana/lezer-traceql';
 
 const MAX_TRACES = 5_000;
 const MAX_BODY_BYTES = 20 * 1024 * 1024;
+/** As max_attribute_bytes in tempo-config.yaml. */
+const MAX_ATTRIBUTE_BYTES = 16_384;
 
 /** The message is the body of the answer, in plain text as in Tempo. */
 const httpError = (status: number, message: string): Error =>
@@ -42,12 +46,15 @@ interface Span extends Resource {
   parentSpanId?: string;
   name?: string;
   kind?: number;
-  startTimeUnixNano: string;
-  endTimeUnixNano: string;
+  /** Left out when it is 0. */
+  startTimeUnixNano?: string;
+  endTimeUnixNano?: string;
   status?: { code?: number };
+  events?: Resource[];
+  links?: Resource[];
 }
 interface OtlpTraces {
-  resourceSpans?: { resource?: Resource; scopeSpans?: { scope?: object; spans?: Span[] }[] }[];
+  resourceSpans?: { resource?: Resource; scopeSpans?: { scope?: Resource; spans?: Span[] }[] }[];
 }
 /** Values by the name that TraceQL has for them. */
 type Fields = Record<string, Scalar | undefined>;
@@ -64,12 +71,23 @@ function attributeFields(scope: string, list: Attributes = []): Fields {
   return Object.fromEntries(list.map(({ key, value = {} }) => [`${scope}.${key}`, scalar(value)]));
 }
 
+/** Cuts texts that are too long, as Tempo does. */
+function cutAttributes({ attributes = [] }: Resource): void {
+  for (const { value } of attributes)
+    if (value && Buffer.byteLength(String(value.stringValue)) > MAX_ATTRIBUTE_BYTES)
+      value.stringValue = Buffer.from(String(value.stringValue))
+        .subarray(0, MAX_ATTRIBUTE_BYTES)
+        .toString();
+}
+
 /** @throws when an id or a time is malformed */
-function toStored(span: Span, scope: object, resource: Resource) {
+function toStored(span: Span, scope: Resource, resource: Resource) {
   const ids = `${span.traceId} ${span.spanId}`;
   if (!/^[\da-f]{32} [\da-f]{16}$/i.test(ids)) throw new Error(`ids ${ids}`);
-  const start = BigInt(span.startTimeUnixNano);
-  const end = BigInt(span.endTimeUnixNano);
+  const start = BigInt(span.startTimeUnixNano ?? 0);
+  const end = BigInt(span.endTimeUnixNano ?? 0);
+  for (const part of [resource, scope, span, ...(span.events ?? []), ...(span.links ?? [])])
+    cutAttributes(part);
   const fields: Fields = {
     ...attributeFields('resource', resource.attributes),
     ...attributeFields('span', span.attributes),
@@ -178,7 +196,10 @@ function compile(query: string): Condition {
       : (fields) => a(fields) || b(fields);
   }
   const filter = topNode.firstChild?.firstChild?.firstChild;
-  if (filter?.name !== 'SpansetFilter' || topNode.firstChild?.nextSibling) return unknown(query);
+  const hint = topNode.firstChild?.nextSibling;
+  // The newest are first here in any case.
+  const knowsHint = !hint || source(hint) === 'with (most_recent=true)';
+  if (filter?.name !== 'SpansetFilter' || !knowsHint) return unknown(query);
   return filter.firstChild ? condition(filter.firstChild) : () => true;
 }
 
@@ -249,7 +270,7 @@ function search(traces: Traces, parameters: URLSearchParams): object {
       }));
     const spanSet = { spans, matched: fits.length };
     const answer = withoutDefaults({
-      traceID: id.replace(/^0+/, ''),
+      traceID: id,
       rootServiceName: rootServiceName || '<root span not yet received>',
       rootTraceName: rootName,
       startTimeUnixNano: String(start),

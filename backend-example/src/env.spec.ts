@@ -31,10 +31,13 @@ describe(readEnv.name, () => {
       logLevel: 'info',
       databaseUrl: 'postgres://books:books@localhost:5432/books',
       faultsEnabled: false,
+      corsOrigins: undefined,
       telemetryDisabled: false,
       tracesOverHttp: true,
       logsOverHttp: true,
       metricsScraped: true,
+      samplesEverything: true,
+      attributeLength: 16_384,
       spanBatches: batches,
       logBatches: batches,
       metricsHost: undefined,
@@ -51,7 +54,11 @@ describe(readEnv.name, () => {
         LOG_LEVEL: ' silent ',
         DATABASE_URL: 'postgresql://me:p%40ss@db.example:6543/library',
         FAULTS_ENABLED: 'true',
+        CORS_ORIGINS: 'https://shop.example , http://[::1]:4200',
         OTEL_SDK_DISABLED: 'true',
+        OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+        OTEL_TRACES_SAMPLER_ARG: '0.25',
+        OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: '2048',
         OTEL_EXPORTER_PROMETHEUS_HOST: '127.0.0.1',
         OTEL_EXPORTER_PROMETHEUS_PORT: '9464',
         OTEL_BSP_SCHEDULE_DELAY: '10',
@@ -67,7 +74,10 @@ describe(readEnv.name, () => {
       logLevel: 'silent',
       databaseUrl: 'postgresql://me:p%40ss@db.example:6543/library',
       faultsEnabled: true,
+      corsOrigins: ['https://shop.example', 'http://[::1]:4200'],
       telemetryDisabled: true,
+      samplesEverything: false,
+      attributeLength: 2048,
       metricsHost: '127.0.0.1',
       metricsPort: 9464,
       spanBatches: {
@@ -165,7 +175,39 @@ describe(readEnv.name, () => {
     });
   });
 
+  it.each(['-0.1', '1.1', '50%', '1e-1', 'half', '.', '0x1'])(
+    'refuses to sample a part of %s',
+    (OTEL_TRACES_SAMPLER_ARG) => {
+      expect(problems({ OTEL_TRACES_SAMPLER_ARG })).toEqual([
+        `OTEL_TRACES_SAMPLER_ARG is "${OTEL_TRACES_SAMPLER_ARG}", but must be a number from 0 to 1.`,
+      ]);
+    },
+  );
+
+  it.each(['0', '0.5', '1', '1.0'])('samples a part of %s', (part) => {
+    expect(problems({ OTEL_TRACES_SAMPLER_ARG: part })).toEqual([]);
+  });
+
+  // Each would never be equal to what a browser sends.
   it.each([
+    '*',
+    'null',
+    'localhost:4200',
+    'http://localhost:4200/',
+    'https://shop.example:443',
+    'HTTPS://shop.example',
+    'ftp://shop.example',
+    'https://shop.example,',
+    'https://shop.example https://b.example',
+  ])('refuses the origin %s', (CORS_ORIGINS) => {
+    expect(problems({ CORS_ORIGINS })).toEqual([
+      `CORS_ORIGINS is "${CORS_ORIGINS}", but must be a list such as "https://shop.example,http://pc:4200".`,
+    ]);
+  });
+
+  it.each([
+    ['OTEL_TRACES_SAMPLER', 'jaeger_remote'],
+    ['OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT', '16k'],
     ['OTEL_METRICS_EXPORTER', 'prometheus,otlp'], // one of the two would be left out
     ['OTEL_TRACES_EXPORTER', 'jaeger'],
     ['OTEL_LOGS_EXPORTER', 'loki'],

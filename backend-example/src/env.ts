@@ -1,5 +1,6 @@
 const LEVELS = 'trace debug info warn error fatal silent'.split(' ');
 const PROTOCOLS = ['http/json', 'http/protobuf', 'grpc'];
+const SAMPLERS = ['always_on', 'always_off', 'traceidratio'];
 const LONGEST_TIMER = 2 ** 31 - 1; // Node takes a longer delay for 1 ms, as it does NaN
 
 /**
@@ -38,6 +39,19 @@ export function readEnv(env: NodeJS.ProcessEnv = process.env) {
     if (!/^\d+$/.test(value) || number < min || number > max)
       refuse(name, `a whole number from ${min} to ${max}`);
     return number;
+  }
+
+  function ratio(name: string): void {
+    const value = text(name);
+    if (value !== undefined && !/^(0(\.\d+)?|1(\.0+)?)$/.test(value))
+      refuse(name, 'a number from 0 to 1');
+  }
+
+  function origins(name: string): string[] | undefined {
+    const values = text(name)?.split(/\s*,\s*/);
+    if (values?.every(isOrigin) === false)
+      refuse(name, 'a list such as "https://shop.example,http://pc:4200"');
+    return values;
   }
 
   const port = (name: string) => integer(name, 0, 65_535);
@@ -83,6 +97,7 @@ export function readEnv(env: NodeJS.ProcessEnv = process.env) {
     logLevel: choice('LOG_LEVEL', LEVELS, 'info'),
     databaseUrl: databaseUrl(),
     faultsEnabled: flag('FAULTS_ENABLED'),
+    corsOrigins: origins('CORS_ORIGINS'), // without: localhost, on any port
 
     telemetryDisabled: flag('OTEL_SDK_DISABLED'),
     // True: as instrumentation.ts has it. False: as the SDK makes it from the standard variables.
@@ -94,14 +109,33 @@ export function readEnv(env: NodeJS.ProcessEnv = process.env) {
         ['prometheus', 'otlp', 'console', 'none'],
         'prometheus',
       ) === 'prometheus',
+    samplesEverything:
+      choice(
+        'OTEL_TRACES_SAMPLER',
+        [...SAMPLERS, ...SAMPLERS.map((name) => `parentbased_${name}`)],
+        '',
+      ) === '',
+    attributeLength:
+      integer('OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT', 1, 1_000_000) ?? 16_384,
     spanBatches: batches('OTEL_BSP'),
     logBatches: batches('OTEL_BLRP'),
     metricsHost: text('OTEL_EXPORTER_PROMETHEUS_HOST'),
     metricsPort: port('OTEL_EXPORTER_PROMETHEUS_PORT') ?? 8081,
   };
-  milliseconds('OTEL_METRIC_EXPORT_INTERVAL'); // read by the SDK: too long a one is a loop, too
+  // Read by the SDK, which takes what it does not understand for its default.
+  ratio('OTEL_TRACES_SAMPLER_ARG');
+  milliseconds('OTEL_METRIC_EXPORT_INTERVAL'); // too long a one is a loop, too
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return values;
+}
+
+/** As a browser writes it: scheme, host, and a port unless it is the usual one. */
+function isOrigin(value: string): boolean {
+  return (
+    /^https?:/.test(value) &&
+    URL.canParse(value) &&
+    new URL(value).origin === value
+  );
 }
 
 /** As pg reads it, which takes any other text for the name of a local database. */

@@ -14,6 +14,9 @@ describe(isQuietPath.name, () => {
     ['/books/find'],
     ['/healthy'],
     ['/metrics/x'],
+    ['/health/'],
+    ['/health/live/../../books/find'],
+    ['http://localhost/health/live'],
     ['/books/find?from=/health/live'],
   ])('is false for %s', (url) => expect(isQuietPath(url)).toBe(false));
 });

@@ -1,3 +1,5 @@
+const QUIET = ['/metrics', '/faults', '/health/live', '/health/ready'];
+
 /**
  * Whether a request is a health probe, a metrics scrape or about fault injection. They say nothing
  * about users, so they are neither traced, nor measured, nor logged.
@@ -5,8 +7,5 @@
  * @param url path with optional query, as in `IncomingMessage.url`
  */
 export function isQuietPath(url = '/'): boolean {
-  const path = url.split('?', 1)[0];
-  return (
-    path === '/metrics' || path === '/faults' || path.startsWith('/health/')
-  );
+  return QUIET.includes(url.split('?', 1)[0]);
 }

@@ -1,4 +1,7 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { once } from 'node:events';
+import { STATUS_CODES } from 'node:http';
+import { connect } from 'node:net';
 import { Pool } from 'pg';
 import request from 'supertest';
 import { createApp } from '../src/app';
@@ -35,6 +38,8 @@ async function create(title = 'T', author = 'A'): Promise<Book> {
     .expect(201);
   return body as Book;
 }
+
+const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
 
 /** Asserts an error answer and returns its body without what every problem has. */
 function problemOf(response: request.Response) {
@@ -107,7 +112,9 @@ describe('POST /books/create', () => {
     ['7', 400, /^The request body must be a JSON object$/],
     ['', 400, /^title must be a string; author must be a string$/],
     ['{"title":"\\ud800","author":"A"}', 400, /^title must be well-formed/],
-    ['{"__proto__":{"title":"T"}}', 400, /^title must be a string; author/],
+    ['{"__proto__":{"title":"T"}}', 400, /^property __proto__ should not/],
+    [`{"title":${'['.repeat(40_000)}`, 400, /^Unexpected end of JSON/],
+    [`{"title":${nested(40_000)}}`, 400, /^No more than 100 values, and 5/],
     [`{"title":"${'x'.repeat(200_000)}"}`, 413, /^request entity too large$/],
   ])('refuses the body %.40s', async (body, status, detail) => {
     const response = await agent
@@ -124,6 +131,8 @@ describe('POST /books/create', () => {
     ['text/plain'],
     ['application/x-www-form-urlencoded'],
     ['application/json; charset=latin1'],
+    ['application/json; charset=utf-16'],
+    ['application/json; charset=utf-7'],
   ])('refuses a body of type %s', async (type) => {
     const response = await agent
       .post('/books/create')
@@ -131,6 +140,30 @@ describe('POST /books/create', () => {
       .send('{"title":"T","author":"A"}')
       .expect(415);
     expect(problemOf(response).status).toBe(415);
+  });
+
+  it.each([
+    ['a byte that cannot be', [0xff]],
+    ['an overlong slash', [0xc0, 0xaf]],
+    ['half of a character', [0xe2, 0x82]],
+    ['a surrogate', [0xed, 0xa0, 0x80]],
+  ])('refuses a title with %s in UTF-8', async (_, bytes) => {
+    const [before, after] = JSON.stringify({ title: '|', author: 'A' }).split(
+      '|',
+    );
+    const response = await fetch(`${await app.getUrl()}/books/create`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: Buffer.concat([
+        Buffer.from(before),
+        Buffer.from(bytes),
+        Buffer.from(after),
+      ]),
+    });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({
+      detail: 'The body is not UTF-8',
+    });
   });
 
   it('stores nothing of a refused book', async () => {
@@ -315,6 +348,180 @@ describe('every other path', () => {
         .expect('content-type', 'application/problem+json; charset=utf-8');
     },
   );
+});
+
+describe('what never reaches a route', () => {
+  /** Sends a text as it is, and answers what comes until the connection is closed. */
+  async function answerTo(text: string): Promise<string> {
+    const { port } = new URL(await app.getUrl());
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.write(text);
+    let answer = '';
+    socket.on('data', (data) => (answer += data.toString()));
+    await once(socket, 'close');
+    return answer;
+  }
+
+  const request = (target: string, headers = 'Host: a\r\n') =>
+    `GET ${target} HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`;
+
+  it.each([
+    ['no Host', request('/', ''), 400, 'Send one Host header'],
+    [
+      'two',
+      request('/', 'Host: a\r\nhost: b\r\n'),
+      400,
+      'Send one Host header',
+    ],
+    [
+      'half an address',
+      request('http://[::1'),
+      400,
+      'The address is not valid',
+    ],
+    [
+      'HTTP/2.0',
+      request('/').replace('1.1', '2.0'),
+      400,
+      'This service speaks HTTP/1.1',
+    ],
+    [
+      'a method of its own',
+      request('/').replace('GET', 'GOT'),
+      400,
+      'This is not a valid request of HTTP/1.1: Invalid method encountered',
+    ],
+    [
+      'two lengths',
+      request('/', 'Host: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n'),
+      400,
+      expect.stringMatching(/Content-Length/) as string,
+    ],
+    [
+      'long headers',
+      request('/', `Host: a\r\nA: ${'x'.repeat(17_000)}\r\n`),
+      431,
+      'The first line and the headers may have 16 KiB together',
+    ],
+    [
+      'a wish',
+      request('/', 'Host: a\r\nExpect: more\r\n'),
+      417,
+      'Only "Expect: 100-continue" is supported',
+    ],
+  ])('is refused with a sentence: %s', async (_, text, status, detail) => {
+    const [head, body] = (await answerTo(text)).split('\r\n\r\n');
+    expect(head).toMatch(RegExp(`^HTTP/1.1 ${status} `));
+    expect(head).toMatch(/^Content-Type: application\/problem\+json$/m);
+    expect(head).toContain(`Content-Length: ${Buffer.byteLength(body)}`);
+    expect(JSON.parse(body)).toEqual({
+      type: 'about:blank',
+      title: STATUS_CODES[status],
+      status,
+      detail,
+    });
+  });
+
+  it('but a proxy may name the whole address', async () => {
+    expect(
+      await answerTo(request('http://books.example/books/find?limit=1')),
+    ).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+  });
+
+  it('is a connection with too many requests at once', async () => {
+    const find = request('/books/find?limit=1');
+    const many = (count: number) =>
+      answerTo(
+        find.replace('Connection: close\r\n', '').repeat(count - 1) + find,
+      );
+    expect((await many(16)).match(/HTTP\/1.1 200/g)).toHaveLength(16);
+    expect(await many(17)).toBe('');
+  });
+});
+
+describe('pages in a browser', () => {
+  const corsHeaders = ({ headers }: request.Response) =>
+    Object.fromEntries(
+      Object.entries(headers as Record<string, string>).filter(([name]) =>
+        name.startsWith('access-control-'),
+      ),
+    );
+
+  it.each([
+    ['http://localhost'],
+    ['http://localhost:4200'],
+    ['http://127.0.0.1:5173'],
+    ['http://[::1]:3000'],
+  ])('at %s may call, and read the id of the trace', async (origin) => {
+    const preflight = await agent
+      .options('/books/create')
+      .set({
+        origin,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'content-type,traceparent,tracestate',
+      })
+      .expect(204);
+    expect(corsHeaders(preflight)).toEqual({
+      'access-control-allow-origin': origin,
+      'access-control-allow-methods': 'GET,POST,PATCH,DELETE',
+      'access-control-allow-headers':
+        'content-type,traceparent,tracestate,baggage',
+      'access-control-expose-headers': 'X-Trace-Id',
+      'access-control-max-age': '600',
+    });
+    for (const path of ['/books/find', '/books/find/0', '/nowhere']) {
+      const response = await agent.get(path).set({ origin });
+      expect(corsHeaders(response)).toEqual({
+        'access-control-allow-origin': origin,
+        'access-control-expose-headers': 'X-Trace-Id',
+      });
+      expect(response.headers.vary).toBe('Origin');
+    }
+  });
+
+  it.each([
+    ['http://localhost.evil.com'],
+    ['http://evil.com'],
+    ['http://evil-localhost'],
+    ['http://localhost:4200.evil.com'],
+    ['http://localhost:80@evil.com'],
+    ['http://user@localhost:4200'],
+    ['https://localhost:4200'],
+    ['http://127.0.0.1.nip.io'],
+    ['http://127.0.0.2'],
+    ['http://[::2]'],
+    ['http://LOCALHOST'],
+    ['http://localhost:'],
+    ['http://localhost/'],
+    ['file://'],
+    ['null'],
+    ['*'],
+    [''],
+  ])('at %s may not', async (origin) => {
+    const preflight = await agent.options('/books/create').set({
+      origin,
+      'access-control-request-method': 'POST',
+    });
+    expect(corsHeaders(preflight)).toEqual({});
+    const simple = await agent.get('/books/find').set({ origin }).expect(200);
+    expect(corsHeaders(simple)).toEqual({});
+  });
+
+  it('may be others, with CORS_ORIGINS', async () => {
+    process.env.CORS_ORIGINS = 'https://shop.example,http://pc:4200';
+    const other = await createApp();
+    delete process.env.CORS_ORIGINS;
+    await other.listen(0, '127.0.0.1');
+    const allowed = async (origin: string) =>
+      corsHeaders(
+        await request(other.getHttpServer()).get('/books/find').set({ origin }),
+      )['access-control-allow-origin'];
+    expect(await allowed('https://shop.example')).toBe('https://shop.example');
+    expect(await allowed('http://pc:4200')).toBe('http://pc:4200');
+    expect(await allowed('http://localhost:4200')).toBeUndefined();
+    expect(await allowed('https://shop.example.evil')).toBeUndefined();
+    await other.close();
+  });
 });
 
 describe('operations', () => {

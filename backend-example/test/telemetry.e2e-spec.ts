@@ -1,7 +1,7 @@
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { once } from 'node:events';
 import { Agent } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Pool } from 'pg';
 import request from 'supertest';
@@ -46,15 +46,20 @@ describe('with in-memory exporters', () => {
   beforeAll(async () => {
     const preload = join(__dirname, 'support/in-memory-exporters.js');
     service = await startService(
-      { OTEL_BSP_SCHEDULE_DELAY: '10', OTEL_BLRP_SCHEDULE_DELAY: '10' },
+      {
+        OTEL_BSP_SCHEDULE_DELAY: '10',
+        OTEL_BLRP_SCHEDULE_DELAY: '10',
+        FAULTS_ENABLED: 'true',
+      },
       ['--require', preload],
     );
   });
   afterAll(() => service[Symbol.asyncDispose]());
 
-  /** What the request with this traceparent has left, once its server span and log are there. */
-  async function recorded(digit: string): Promise<Memory> {
-    const ofTrace = ({ traceId }: Item) => traceId === digit.repeat(32);
+  /** What the request with this trace id, or its one digit, has left, once its server span and log are there. */
+  async function recorded(id: string): Promise<Memory> {
+    const ofTrace = ({ traceId }: Item) =>
+      traceId === (id.length === 1 ? id.repeat(32) : id);
     return eventually(async () => {
       service.child.send('report');
       const [memory] = (await once(service.child, 'message')) as [Memory];
@@ -268,6 +273,113 @@ describe('with in-memory exporters', () => {
     expect(logs[1].attributes).not.toHaveProperty('exception.message');
   });
 
+  it('records an error with all its causes, on log and span', async () => {
+    await request(service.url)
+      .get('/books/find')
+      .set({ ...traceparent('2'), 'X-Fault': 'errorRatio=1' })
+      .expect(500);
+    const { spans, logs } = await recorded('2');
+
+    const { 'exception.stacktrace': stack, ...rest } = logs[0].attributes;
+    expect(stack).toMatch(
+      /^Error: An injected fault\n    at .+\n(    at .+\n)+caused by: Error: errorRatio is 1\n    at .+/,
+    );
+    expect(rest).toMatchObject({ 'exception.type': 'Error' });
+    expect(only(spans, 'GET').eventAttributes).toEqual([
+      {
+        'exception.type': 'Error',
+        'exception.message': 'An injected fault',
+        'exception.stacktrace': stack,
+      },
+    ]);
+  });
+
+  it('keeps a value that is as long as a request can make it', async () => {
+    const query = `limit=${'7'.repeat(15_000)}`;
+    await request(service.url)
+      .get(`/books/find?${query}`)
+      .set(traceparent('3'))
+      .expect(400);
+    const { spans, logs } = await recorded('3');
+    expect(only(spans, 'GET').attributes['url.query']).toBe(query);
+    expect(JSON.stringify(logs).length).toBeLessThan(1000);
+  });
+
+  it('says that nobody was answered when the client went away', async () => {
+    const client = connect(Number(new URL(service.url).port), '127.0.0.1');
+    client.write(
+      'GET /books/find HTTP/1.1\r\nHost: a\r\nX-Fault: latencyMs=1000\r\n' +
+        `traceparent: ${traceparent('4').traceparent}\r\n\r\n`,
+    );
+    setTimeout(() => client.destroy(), 200);
+    const { spans, logs } = await recorded('4');
+    expect(only(spans, 'GET')).toMatchObject({
+      attributes: { 'http.response.status_code': 499 },
+      status: { code: SpanStatusCode.UNSET },
+    });
+    expect(logs.map(({ body }) => body as string)).toEqual([
+      'GET /books/find aborted',
+    ]);
+  });
+
+  it.each(['00', '01', '02', '03', '80', 'fe', 'ff'])(
+    'keeps the trace id of a caller and records the request, whatever the flags %s say',
+    async (flags) => {
+      const id = flags.padEnd(32, 'd');
+      await request(service.url)
+        .get('/books/find')
+        .set('traceparent', `00-${id}-${'5'.repeat(16)}-${flags}`)
+        .expect(200)
+        .expect('x-trace-id', id);
+      const { spans } = await recorded(id);
+      expect(spans).toHaveLength(4);
+      expect(only(spans, 'GET').parentSpanId).toBe('5'.repeat(16));
+    },
+  );
+
+  const valid = `00-${'9'.repeat(32)}-${'b'.repeat(16)}-01`;
+
+  it.each([
+    ['a version of ff', valid.replace(/^00/, 'ff')],
+    ['an id of zeros', valid.replaceAll('9', '0')],
+    ['a parent of zeros', valid.replaceAll('b', '0')],
+    ['a short id', valid.replace('9', '')],
+    ['a long id', valid.replace('9', '99')],
+    ['capital letters', valid.toUpperCase()],
+    ['other letters', valid.replace('9', 'g')],
+    ['no flags', valid.slice(0, -3)],
+    ['flags of three digits', valid.replace('-01', '-001')],
+    ['a fifth part', `${valid}-x`],
+    ['another text', 'x'],
+    ['15 kB', '9'.repeat(15_000)],
+    ['two of them', [valid, valid]],
+  ])('begins a trace when traceparent has %s', async (_, value) => {
+    const { headers } = await request(service.url)
+      .get('/books/find')
+      .set({ traceparent: value as string })
+      .expect(200);
+    const id = headers['x-trace-id'] as string;
+    expect(id).toMatch(/^(?!9{31})[0-9a-f]{32}$/);
+    const { spans } = await recorded(id);
+    expect(only(spans, 'GET').parentSpanId).toBeUndefined();
+  });
+
+  it.each([
+    ['a broken tracestate', { tracestate: '=,=,,' }],
+    ['a long tracestate', { tracestate: `a=${'x'.repeat(8000)}` }],
+    ['a tracestate of many', { tracestate: Array(100).fill('a=b').join() }],
+    ['a broken baggage', { baggage: '%%%=%,;;=' }],
+    ['a long baggage', { baggage: `a=${'x'.repeat(8000)}` }],
+    ['a baggage of many', { baggage: Array(500).fill('a=b').join() }],
+    ['names that every object has', { baggage: '__proto__=1,toString=2' }],
+  ])('does not suffer from %s', async (_, headers) => {
+    await request(service.url)
+      .get('/books/find')
+      .set({ traceparent: valid, ...headers })
+      .expect(200)
+      .expect('x-trace-id', '9'.repeat(32));
+  });
+
   it('neither traces, measures nor logs probes and scrapes', async () => {
     await request(service.url).get('/health/live').expect(200);
     await request(service.url).get('/health/ready').expect(200);
@@ -393,18 +505,171 @@ describe('over OTLP and /metrics', () => {
     ]);
   });
 
+  /** To be thrown from nowhere, on SIGUSR2. */
+  const surprise = (message: string) => [
+    `--import=data:text/javascript,${encodeURIComponent(
+      `process.once('SIGUSR2', () => { throw new Error(${message}); })`,
+    )}`,
+  ];
+
   it('sends an error that nobody has caught, and what was queued before it', async () => {
-    service = await start({}, [
-      `--import=data:text/javascript,${encodeURIComponent(
-        `process.once('SIGUSR2', () => { throw new Error('surprise'); })`,
-      )}`,
-    ]);
+    service = await start({}, surprise(`'surprise'`));
     await create(service);
     expect(await service.stop('SIGUSR2')).toEqual({ code: 1, signal: null });
     expect(receiver.spans.map(({ name }) => name)).toContain(
       'POST /books/create',
     );
     expect(lastWords()).toEqual(['fatal', 'surprise']);
+  });
+
+  describe('the flags of the caller', () => {
+    /** The trace ids of n requests that ask for a trace of their own with these flags, and the ids that the answers name. */
+    async function send(flags: string[], sample = 'c') {
+      const ids = flags.map((_, i) =>
+        `${i}`.padStart(8, '0').padEnd(32, sample),
+      );
+      const named = [];
+      for (const [i, id] of ids.entries()) {
+        const { headers } = await request(service!.url)
+          .get('/books/find')
+          .set('traceparent', `00-${id}-${'5'.repeat(16)}-${flags[i]}`)
+          .expect(200);
+        named.push(headers['x-trace-id'] as string | undefined);
+      }
+      return { ids, named };
+    }
+
+    /** How many requests have been measured. */
+    async function measured(): Promise<number> {
+      const { text } = await request(service!.metricsUrl).get('/metrics');
+      const count =
+        /^http_server_request_duration_count\{.*"\/books\/find".*\} (\d+)$/m;
+      return Number(count.exec(text)?.[1]);
+    }
+
+    const sent = (items: Item[], ids: (string | undefined)[]) =>
+      ids.map((id) => items.some(({ traceId }) => traceId === id));
+
+    const ALL = ['00', '01', '02', '03', '80', 'fe', 'ff'];
+
+    it.each(['traceidratio', 'parentbased_traceidratio'])(
+      'do not make %s at 0 name a trace that nobody will find',
+      async (sampler) => {
+        service = await start({
+          OTEL_TRACES_SAMPLER: sampler,
+          OTEL_TRACES_SAMPLER_ARG: '0',
+        });
+        const flags = ['00', ...(sampler === 'traceidratio' ? ['01'] : [])];
+        const { ids, named } = await send(flags);
+        const own = await request(service.url).get('/books/find').expect(200);
+        expect([...named, own.headers['x-trace-id']]).toEqual(
+          [...flags, ''].map(() => undefined),
+        );
+        expect(await measured()).toBe(flags.length + 1);
+        await service.stop();
+
+        expect(receiver.spans).toEqual([]);
+        const linked = ({ traceId }: Item) => traceId !== undefined;
+        expect(receiver.logs.filter(linked)).toEqual([]);
+        const lines = receiver.logs.filter(
+          ({ attributes }) => 'url.path' in attributes,
+        );
+        expect(
+          lines.map(({ attributes }) => attributes.unsampled_trace_id),
+        ).toEqual([...ids, expect.stringMatching(/^[0-9a-f]{32}$/)]);
+        expect(service.output.join()).not.toContain('"trace_id"');
+        expect(service.output.join()).toContain(
+          `"unsampled_trace_id":"${ids[0]}"`,
+        );
+      },
+    );
+
+    it('decide nothing with traceidratio at 0.5: what is named is sent, the rest is not', async () => {
+      service = await start({
+        OTEL_TRACES_SAMPLER: 'traceidratio',
+        OTEL_TRACES_SAMPLER_ARG: '0.5',
+      });
+      // What the library makes of an id: its four parts, each xor the others, below half of 2^32.
+      const yes = await send(ALL, '1');
+      const no = await send(ALL, 'f');
+      const mixed = [];
+      for (let i = 0; i < 40; i++) {
+        const { headers } = await request(service.url).get('/books/find');
+        mixed.push(headers['x-trace-id'] as string | undefined);
+      }
+      expect(await measured()).toBe(2 * ALL.length + 40);
+      await service.stop();
+
+      const isNamed = (id?: string) => id !== undefined;
+      const servers = receiver.spans.filter(({ kind }) => kind === 2);
+      expect(mixed.filter(isNamed).length).toBeGreaterThan(5);
+      expect(mixed.filter(isNamed).length).toBeLessThan(35);
+      const all = [...yes.named, ...no.named, ...mixed].filter(isNamed);
+      expect(servers.map(({ traceId }) => traceId as string).sort()).toEqual(
+        all.sort(),
+      );
+    });
+
+    it('are followed where OTEL_TRACES_SAMPLER says so', async () => {
+      service = await start({ OTEL_TRACES_SAMPLER: 'parentbased_always_on' });
+      const { ids, named } = await send(['00', '01', '02', '03']);
+      expect(named).toEqual([undefined, ids[1], undefined, ids[3]]);
+      expect(await measured()).toBe(4);
+      await service.stop();
+      expect(sent(receiver.spans, ids)).toEqual([false, true, false, true]);
+    });
+
+    it.each([
+      [{ OTEL_TRACES_EXPORTER: 'none' }],
+      [{ OTEL_SDK_DISABLED: 'true' }],
+    ])('name no trace with %p', async (env) => {
+      service = await start(env as Record<string, string>);
+      const { named } = await send(ALL);
+      expect(named).toEqual(ALL.map(() => undefined));
+    });
+  });
+
+  it('cuts values after 16,384 characters, a stack with a mark', async () => {
+    service = await start({}, surprise(`'x'.repeat(20_000)`));
+    await service.stop('SIGUSR2');
+    expect(receiver.logs.at(-1)!.attributes).toMatchObject({
+      'exception.message': 'x'.repeat(16_384),
+      'exception.stacktrace': `Error: ${'x'.repeat(16_384 - 8)}…`,
+    });
+  });
+
+  it('cuts values where OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT says so', async () => {
+    service = await start({
+      OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: '50',
+      FAULTS_ENABLED: 'true',
+    });
+    await request(service.url)
+      .get(`/books/find?${'x'.repeat(60)}`)
+      .set('X-Fault', 'errorRatio=1')
+      .expect(500);
+    await service.stop();
+    expect(receiver.spans[0].attributes['url.query']).toBe('x'.repeat(50));
+    const stacks = receiver.logs
+      .map(({ attributes }) => attributes['exception.stacktrace'])
+      .filter((stack) => stack !== undefined);
+    expect(stacks).toEqual([
+      expect.stringMatching(/^Error: An injected fault\n/),
+    ]);
+    expect(stacks[0]).toHaveLength(50);
+  });
+
+  it('has buckets around the objective and where requests are slow', async () => {
+    service = await start();
+    await create(service);
+    const { text } = await request(service.metricsUrl).get('/metrics');
+    const buckets = [
+      ...text.matchAll(
+        /^http_server_request_duration_bucket\{.*le="([^"]+)"/gm,
+      ),
+    ].map(([, le]) => le);
+    expect(buckets.join(' ')).toBe(
+      '0.005 0.01 0.025 0.05 0.075 0.1 0.15 0.2 0.25 0.35 0.5 0.75 1 1.25 1.5 2 2.5 3.5 5 10 +Inf',
+    );
   });
 
   it('writes the same trace ids to stdout as it sends', async () => {

@@ -12,11 +12,11 @@ export const alertmanager: Component = {
   program: {
     name: 'alertmanager',
     setting: 'ALERTMANAGER_BINARY',
-    release: {
-      url: 'https://github.com/prometheus/alertmanager/releases/download/v{version}/alertmanager-{version}.{os}-{arch}.tar.gz',
+    release: ({ name, version, os, arch }) => ({
+      url: `https://github.com/prometheus/alertmanager/releases/download/v${version}/alertmanager-${version}.${os}-${arch}.tar.gz`,
       checksums: 'sha256sums.txt',
-      path: 'alertmanager-{version}.{os}-{arch}/{name}',
-    },
+      path: `alertmanager-${version}.${os}-${arch}/${name}`,
+    }),
   },
   folders: {
     '/etc/alertmanager': 'config',

@@ -36,7 +36,7 @@ export const backend: Component = {
         OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port('otel-collector', 4318)}`,
         OTEL_EXPORTER_PROMETHEUS_HOST: '127.0.0.1',
         OTEL_EXPORTER_PROMETHEUS_PORT: String(port('backend-example', 8081)),
-        FAULTS_ENABLED: String(FAULTS_ENABLED),
+        FAULTS_ENABLED,
       },
     };
   },

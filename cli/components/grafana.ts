@@ -12,11 +12,11 @@ export const grafana: Component = {
   program: {
     name: 'grafana',
     setting: 'GRAFANA_BINARY',
-    release: {
-      url: 'https://dl.grafana.com/oss/release/grafana-{version}.{os}-{arch}.tar.gz',
-      checksums: 'grafana-{version}.{os}-{arch}.tar.gz.sha256',
-      path: 'grafana-{version}/bin/grafana',
-    },
+    release: ({ version, os, arch }) => ({
+      url: `https://dl.grafana.com/oss/release/grafana-${version}.${os}-${arch}.tar.gz`,
+      checksums: `grafana-${version}.${os}-${arch}.tar.gz.sha256`,
+      path: `grafana-${version}/bin/grafana`,
+    }),
   },
   missing: {
     means: 'The stack runs without it; `npm run tour` shows the same data in the terminal.',

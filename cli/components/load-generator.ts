@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import { baseEnvironment, type Command } from '../native/process.ts';
+import type { Context } from '../context.ts';
+import { baseEnvironment } from '../native/process.ts';
 import type { Program } from '../native/programs.ts';
 import { ROOT } from '../paths.ts';
 import type { Settings } from '../settings.ts';
@@ -9,7 +10,7 @@ import type { Settings } from '../settings.ts';
 /** Its service in docker-compose.yaml. It is no part of the stack, which starts without it. */
 export const LOAD_GENERATOR = 'load-generator';
 
-const [OS, ARCHIVE] = process.platform === 'darwin' ? ['macos', 'zip'] : ['{os}', 'tar.gz'];
+const [OS, ARCHIVE] = process.platform === 'darwin' ? ['macos', 'zip'] : ['linux', 'tar.gz'];
 
 /** k6, which `npm run load` runs. */
 export const k6 = ({ K6_VERSION }: Settings): Program => ({
@@ -17,25 +18,27 @@ export const k6 = ({ K6_VERSION }: Settings): Program => ({
   name: 'k6',
   version: K6_VERSION,
   setting: 'K6_BINARY',
-  release: {
-    url: `https://github.com/grafana/k6/releases/download/v{version}/k6-v{version}-${OS}-{arch}.${ARCHIVE}`,
-    checksums: 'k6-v{version}-checksums.txt',
-    path: `k6-v{version}-${OS}-{arch}/k6`,
-  },
+  release: ({ version, arch }) => ({
+    url: `https://github.com/grafana/k6/releases/download/v${version}/k6-v${version}-${OS}-${arch}.${ARCHIVE}`,
+    checksums: `k6-v${version}-checksums.txt`,
+    path: `k6-v${version}-${OS}-${arch}/k6`,
+  }),
 });
 
-/** How it is run beside a native stack: with load-generator/k6.env, which Compose reads too. */
-export function loadCommand(settings: Settings, env: NodeJS.ProcessEnv): Omit<Command, 'file'> {
-  const { BOOKS_PORT, OTLP_GRPC_PORT, LOAD_RATE, LOAD_DURATION } = settings;
+/**
+ * How it is run beside a native stack: with load-generator/k6.env, which Compose reads too.
+ * @param load LOAD_RATE and LOAD_DURATION
+ */
+export function loadCommand({ settings, env }: Context, load: NodeJS.ProcessEnv = {}) {
+  const k6Env = readFileSync(join(ROOT, 'load-generator/k6.env'), 'utf8');
   return {
     args: ['run', '--out=opentelemetry', join(ROOT, 'load-generator/books.js')],
     env: {
       ...baseEnvironment(env),
-      ...parseEnv(readFileSync(join(ROOT, 'load-generator/k6.env'), 'utf8')),
-      BOOKS_URL: `http://127.0.0.1:${BOOKS_PORT}`,
-      LOAD_RATE: String(LOAD_RATE),
-      LOAD_DURATION,
-      K6_OTEL_GRPC_EXPORTER_ENDPOINT: `127.0.0.1:${OTLP_GRPC_PORT}`,
+      ...parseEnv(k6Env),
+      ...load,
+      BOOKS_URL: `http://127.0.0.1:${settings.BOOKS_PORT}`,
+      K6_OTEL_GRPC_EXPORTER_ENDPOINT: `127.0.0.1:${settings.OTLP_GRPC_PORT}`,
     },
   };
 }

@@ -10,11 +10,11 @@ export const loki: Component = {
   program: {
     name: 'loki',
     setting: 'LOKI_BINARY',
-    release: {
-      url: 'https://github.com/grafana/loki/releases/download/v{version}/{name}-{os}-{arch}.zip',
+    release: ({ name, version, os, arch }) => ({
+      url: `https://github.com/grafana/loki/releases/download/v${version}/${name}-${os}-${arch}.zip`,
       checksums: 'SHA256SUMS',
-      path: '{name}-{os}-{arch}',
-    },
+      path: `${name}-${os}-${arch}`,
+    }),
   },
   folders: { '/etc/loki': 'config', '/loki': 'data' },
   prepare: async ({ config }) => ({ args: [`-config.file=${config}/loki-config.yaml`] }),

@@ -10,11 +10,11 @@ export const mimir: Component = {
   program: {
     name: 'mimir',
     setting: 'MIMIR_BINARY',
-    release: {
-      url: 'https://github.com/grafana/mimir/releases/download/mimir-{version}/{name}-{os}-{arch}',
-      checksums: '{name}-{os}-{arch}-sha-256',
-      path: '{name}-{os}-{arch}',
-    },
+    release: ({ name, version, os, arch }) => ({
+      url: `https://github.com/grafana/mimir/releases/download/mimir-${version}/${name}-${os}-${arch}`,
+      checksums: `${name}-${os}-${arch}-sha-256`,
+      path: `${name}-${os}-${arch}`,
+    }),
   },
   folders: { '/etc/mimir': 'config', '/data': 'data' },
   prepare: async ({ config, port }) => ({

@@ -7,6 +7,7 @@ export const collector: Component = {
   ports: [
     { inside: 4317, setting: 'OTLP_GRPC_PORT' },
     { inside: 4318, setting: 'OTLP_HTTP_PORT' },
+    { inside: 4319 },
     { inside: 8088 },
     { inside: 8888 },
     { inside: 13133 },
@@ -22,19 +23,24 @@ export const collector: Component = {
   program: {
     name: 'otelcol-contrib',
     setting: 'OTELCOL_BINARY',
-    release: {
-      url: 'https://github.com/open-telemetry/opentelemetry-collector-releases/releases/download/v{version}/otelcol-contrib_{version}_{os}_{arch}.tar.gz',
+    release: ({ version, os, arch }) => ({
+      url: `https://github.com/open-telemetry/opentelemetry-collector-releases/releases/download/v${version}/otelcol-contrib_${version}_${os}_${arch}.tar.gz`,
       checksums: 'opentelemetry-collector-releases_otelcol-contrib_checksums.txt',
       path: 'otelcol-contrib',
-    },
+    }),
   },
-  folders: { '/etc/otelcol-contrib': 'config' },
+  folders: { '/etc/otelcol-contrib': 'config', '/var/lib/otelcol': 'data' },
   prepare: async ({ config, moreConfigs, port }) => ({
     args: [
-      `${config}/otel-collector-config.yaml`,
-      ...moreConfigs,
-      ...ownMetrics(port('otel-collector', 8888)),
-    ].flatMap((file) => ['--config', file]),
+      ...[
+        `${config}/otel-collector-config.yaml`,
+        `${config}/limits-config.yaml`,
+        `${config}/own.yaml`, // the user's additions
+        ...moreConfigs,
+        ...ownMetrics(port('otel-collector', 8888)),
+      ].flatMap((file) => ['--config', file]),
+      '--feature-gates=exporter.prometheusremotewritexporter.RetryOn429', // as in its Dockerfile
+    ],
   }),
 };
 

@@ -15,11 +15,11 @@ export const tempo: Component = {
   program: {
     name: 'tempo',
     setting: 'TEMPO_BINARY',
-    release: {
-      url: 'https://github.com/grafana/tempo/releases/download/v{version}/tempo_{version}_{os}_{arch}.tar.gz',
+    release: ({ version, os, arch }) => ({
+      url: `https://github.com/grafana/tempo/releases/download/v${version}/tempo_${version}_${os}_${arch}.tar.gz`,
       checksums: 'SHA256SUMS',
       path: 'tempo',
-    },
+    }),
   },
   missing: {
     means: 'The Tempo stand-in takes its place: traces of this run, kept in memory.',

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { isListening } from '../checks.ts';
-import { address, components, origin } from '../components/index.ts';
+import { components, origin } from '../components/index.ts';
 import { Compose } from '../compose/compose.ts';
 import type { Context } from '../context.ts';
-import { portHolder, publishedPorts, refuseBusyPorts } from '../native/ports.ts';
+import { refuseBusyPorts } from '../native/ports.ts';
 import { checkRules } from '../native/preflight.ts';
 import { ROOT } from '../paths.ts';
 import type { Examination, Hop } from './examination.ts';
@@ -52,16 +52,8 @@ async function ports({ context, standing, log }: Examination): Promise<string> {
   const { settings } = context;
   if (standing.how === 'not running') {
     if (standing.docker) await new Compose(context).refuseBusyPorts();
-    else await refuseBusyPorts(publishedPorts(components, settings), portHolder);
+    else await refuseBusyPorts(components, settings);
     return 'are free';
-  }
-  for (const part of components) {
-    const page = address(part, settings);
-    const port = page && Number(new URL(page).port);
-    if (port && (await isListening(port, '::1')))
-      throw new Error(
-        `localhost:${port} leads past ${part.title}: it may also mean [::1]:${port}, which is held by ${await portHolder(port, '::1')}. End that, or use 127.0.0.1`,
-      );
   }
   const grpc = settings.OTLP_GRPC_PORT;
   if (await isListening(grpc)) return 'lead to the stack';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, existsSync, statSync } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -12,7 +12,7 @@ import type { Progress } from '../terminal.ts';
 export interface Release {
   /** An archive, or the bare program. */
   url: string;
-  /** A text with lines "<sha256>  <file name>", or with the sha256 alone. */
+  /** A text with lines "<sha256>  <file name>", or with the sha256 alone; relative to `url`. */
   checksums: string;
   /** The program's path in the archive. */
   path: string;
@@ -22,9 +22,9 @@ export interface Release {
 export class ChecksumError extends Error {}
 
 /**
- * Downloads a release, compares it with the published checksum, and unpacks it into `folder`.
- * What was downloaded of an interrupted archive is kept and continued. Another process may download
- * the same at the same time: each works in a folder of its own, and who comes second finds it done.
+ * Downloads a release, compares it with the published checksum, and unpacks it into `folder`. Another
+ * process may download the same at the same time: each works in a folder of its own, and who comes
+ * second finds it done.
  */
 export async function downloadRelease(
   { url, checksums, path }: Release,
@@ -32,22 +32,15 @@ export async function downloadRelease(
   progress: Progress,
   stop: AbortSignal,
 ): Promise<void> {
-  const checksum = await publishedChecksum(basename(url), checksums, stop);
+  const list = new URL(checksums, url).href;
+  const checksum = await publishedChecksum(basename(url), list, stop);
   await mkdir(dirname(folder), { recursive: true });
   const work = await mkdtemp(`${folder}.`);
   const archive = join(work, basename(url));
-  const part = `${folder}.${basename(url)}.part`;
   try {
-    await rename(part, archive).catch(() => {}); // nothing is left, or another process has it
-    await download(url, archive, progress, stop).catch(async (error: unknown) => {
-      await rename(archive, part).catch(() => {});
-      throw error;
-    });
-    const hash = createHash('sha256');
-    await pipeline(createReadStream(archive), hash);
-    if (hash.digest('hex') !== checksum)
+    if ((await download(url, archive, progress, stop)) !== checksum)
       throw new ChecksumError(
-        `${url} does not match its published checksum (${checksums}) and was deleted. Run the command again; if it stays so, do not use this download.`,
+        `${url} does not match its published checksum (${list}) and was deleted. Run the command again; if it stays so, do not use this download.`,
       );
     const unpacked = join(work, 'unpacked');
     await unpack(archive, unpacked, path);
@@ -84,41 +77,32 @@ async function publishedChecksum(file: string, url: string, stop: AbortSignal): 
   return checksum;
 }
 
+/** Downloads a file, and answers its sha256. */
 async function download(
   url: string,
   file: string,
   progress: Progress,
   stop: AbortSignal,
-): Promise<void> {
-  const have = existsSync(file) ? statSync(file).size : 0;
-  const { status, headers, body } = await get(url, stop, have);
-  // 416: we have all of it; 206: the rest follows; 200: the server begins again
-  if (status === 416) return;
-  let done = status === 206 ? have : 0;
-  const total = done + Number(headers.get('content-length'));
+): Promise<string> {
+  const { headers, body } = await get(url, stop);
+  const megabytes = (bytes: number) => Math.round(bytes / 1e6);
+  const total = megabytes(Number(headers.get('content-length')));
+  const hash = createHash('sha256');
+  let done = 0;
   const received = Readable.fromWeb(body!).on('data', (bytes: Buffer) => {
+    hash.update(bytes);
     done += bytes.length;
-    progress(`downloading: ${megabytes(done)} of ${megabytes(total)} MB`);
+    progress(`downloading: ${megabytes(done)} of ${total} MB`);
   });
-  const flags = status === 206 ? 'a' : 'w';
-  await pipeline(received, createWriteStream(file, { flags }), { signal: stop });
+  await pipeline(received, createWriteStream(file), { signal: stop });
+  return hash.digest('hex');
 }
 
-/** @param from bytes of it that we have */
-async function get(url: string, stop: AbortSignal, from = 0): Promise<Response> {
+async function get(url: string, stop: AbortSignal): Promise<Response> {
   const connecting = new AbortController();
   const timer = setTimeout(() => connecting.abort(new Error('no answer within 5 s')), 5_000);
-  try {
-    const response = await fetch(url, {
-      headers: from > 0 ? { range: `bytes=${from}-` } : {},
-      signal: AbortSignal.any([stop, connecting.signal]),
-    });
-    if (!response.ok && response.status !== 416)
-      throw new Error(`${url} answered ${response.status}`);
-    return response;
-  } finally {
-    clearTimeout(timer);
-  }
+  const signal = AbortSignal.any([stop, connecting.signal]);
+  const response = await fetch(url, { signal }).finally(() => clearTimeout(timer));
+  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+  return response;
 }
-
-const megabytes = (bytes: number) => Math.round(bytes / 1e6);

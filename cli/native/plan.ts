@@ -6,13 +6,13 @@ import { components, programOf } from '../components/index.ts';
 import type { Context } from '../context.ts';
 import { RunFolder, type RunRecord, type RunningComponent } from '../run.ts';
 import { writeNativeConfig, type PortLookup } from './config.ts';
-import { choosePorts, portHolder, publishedPorts, refuseBusyPorts } from './ports.ts';
+import { choosePorts, refuseBusyPorts } from './ports.ts';
 import { baseEnvironment, type Command } from './process.ts';
-import { findProgram, obtainPrograms, type Binary, type Program } from './programs.ts';
+import { findProgram, obtainPrograms, type Program } from './programs.ts';
 
 /** One process of a native run. */
 export interface PlannedProcess
-  extends Omit<RunningComponent, 'pid' | 'readyAfter'>, Pick<Component, 'after' | 'stops'> {
+  extends Omit<RunningComponent, 'pid'>, Pick<Component, 'after' | 'stops'> {
   command: Command;
 }
 
@@ -26,7 +26,9 @@ export interface NativePlan {
 /** A component and its program, or what takes their place. */
 interface Part {
   component: Component;
-  binary: Omit<Binary, 'source'> & { source: string };
+  file: string;
+  version: string;
+  source: string;
 }
 
 /**
@@ -39,17 +41,25 @@ export async function planNativeRun(
 ): Promise<{ plan: NativePlan; remarks: string[] }> {
   const { settings } = context;
   const wanted = components.filter((part) => part.wanted?.(settings) ?? true);
-  await refuseBusyPorts(publishedPorts(wanted, settings), portHolder);
+  await refuseBusyPorts(wanted, settings);
   const { parts, remarks } = await obtainParts(wanted, context);
   const chosen = await choosePorts(wanted, settings);
   const port: PortLookup = (name, inside) => chosen.get(`${name}:${inside}`);
   const processes: PlannedProcess[] = [];
-  for (const part of parts) processes.push(await planProcess(part, parts, port, context));
+  for (const { component, file, version, source } of parts) {
+    const { name, title, readiness, ports, after, stops } = component;
+    const configs = parts.flatMap((other) => other.component.configs?.[name] ?? []);
+    const command = await prepare(component, context, port, file, configs);
+    const readyPort = port(name, readiness?.port ?? ports[0]!.inside)!;
+    const url = readiness && `http://127.0.0.1:${readyPort}${readiness.path}`;
+    const ready = url ? { url } : { port: readyPort };
+    processes.push({ name, title, version, source, ready, after, stops, command });
+  }
   const ports = Object.fromEntries(chosen);
   return { plan: { folder: settings.STACK_FOLDER, ports, processes }, remarks };
 }
 
-/** Step 1: what takes part, each with the program that it is run with. */
+/** What takes part, each with the program that it is run with. */
 async function obtainParts(
   wanted: Component[],
   context: Context,
@@ -62,12 +72,11 @@ async function obtainParts(
   for (const [i, component] of wanted.entries()) {
     const { missing, version } = component;
     const binary = binaries[i] ?? { file: '', version: version(context.settings), source: 'npm' };
-    if (!(binary instanceof Error)) parts.push({ component, binary });
+    if (!(binary instanceof Error)) parts.push({ component, ...binary });
     else if (missing) {
       remarks.push(`${binary.message}. ${missing.means}`);
       const standIn = await missing.standIn?.();
-      if (standIn)
-        parts.push({ component: standIn, binary: { file: '', version: '', source: 'stand-in' } });
+      if (standIn) parts.push({ component: standIn, file: '', version: '', source: 'stand-in' });
     } else throw binary;
   }
   return { parts, remarks };
@@ -78,30 +87,12 @@ async function announce(context: Context, programs: (Program | undefined)[]): Pr
   if (await new RunFolder(context.settings).newest()) return;
   const absent: string[] = [];
   for (const program of programs)
-    if (program && !(await findProgram(context, program).catch(() => true)))
-      absent.push(program.title);
+    if (program && !(await findProgram(context, program))) absent.push(program.title);
   if (absent.length === 0) return;
   context.print(
     `To be fetched first, and once: ${absent.join(', ')}. That is about ${absent.length * 100} MB to download; what cannot be downloaded is built where it can be, about four minutes each on two cores.`,
   );
   if (process.stdout.isTTY) await sleep(5_000, undefined, { signal: context.interrupted() });
-}
-
-/** Step 2: how one of them is run. */
-async function planProcess(
-  { component, binary: { file, version, source } }: Part,
-  parts: Part[],
-  port: PortLookup,
-  context: Context,
-): Promise<PlannedProcess> {
-  const { name, title, readiness, ports, after, stops } = component;
-  const configs = parts.flatMap((other) => other.component.configs?.[name] ?? []);
-  const command = await prepare(component, context, port, file, configs);
-  const readyPort = port(name, readiness?.port ?? ports[0]!.inside)!;
-  const ready = readiness
-    ? { url: `http://127.0.0.1:${readyPort}${readiness.path}` }
-    : { port: readyPort };
-  return { name, title, version, source, command, ready, after, stops };
 }
 
 /** Writes the config of a component, makes ready what else it needs, and answers how it is run. */

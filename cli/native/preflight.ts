@@ -1,12 +1,5 @@
-import {
-  existsSync,
-  globSync,
-  linkSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { globSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parser as logql } from '@grafana/lezer-logql';
 import { parser as promql } from '@prometheus-io/lezer-promql';
@@ -71,22 +64,16 @@ export function checkPath(folder: string): void {
  */
 export async function lock(folder: string): Promise<() => void> {
   mkdirSync(folder, { recursive: true });
-  const file = join(folder, 'start.lock');
-  const ours = `${file}.${process.pid}`;
-  writeFileSync(ours, String(process.pid));
-  try {
-    for (;;)
-      try {
-        linkSync(ours, file); // it is there, and with its text, or not at all
-        return () => rmSync(file, { force: true });
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        const holder = existsSync(file) && readFileSync(file, 'utf8');
-        if (holder && (await commandLine(Number(holder))).includes('main.js'))
-          throw new Error(`Another npm start is under way: process ${holder}. Wait for it.`);
-        rmSync(file, { force: true }); // it was killed
-      }
-  } finally {
-    rmSync(ours, { force: true });
-  }
+  const file = join(folder, 'start.lock'); // a link, which is there with the process that it names or not at all
+  for (;;)
+    try {
+      symlinkSync(String(process.pid), file);
+      return () => rmSync(file, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      const holder = await readlink(file).catch(() => '');
+      if (holder && (await commandLine(Number(holder))).includes('main.js'))
+        throw new Error(`Another npm start is under way: process ${holder}. Wait for it.`);
+      rmSync(file, { force: true }); // it was killed
+    }
 }

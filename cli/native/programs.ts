@@ -1,8 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { access, constants } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { delimiter, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { reasonOf } from '../checks.ts';
 import type { Context } from '../context.ts';
 import type { BinarySetting } from '../settings.ts';
@@ -12,16 +11,13 @@ import { ChecksumError, downloadRelease, type Release } from './download.ts';
 /** A program that somebody publishes. */
 export interface Program {
   title: string;
-  /** Its name on PATH, and in offline/build.ts. */
+  /** Its name, also in offline/build.ts. */
   name: string;
   version: string;
   /** The setting that names one to use instead. */
   setting?: BinarySetting;
-  /**
-   * With {name}, {version}, {os} and {arch} in place of those of this program and machine; `checksums`
-   * is relative to `url`. Undefined where none is published.
-   */
-  release?: Release;
+  /** Where its release for this machine is. Undefined where none is published. */
+  release?: (of: { name: string; version: string; os: string; arch: string }) => Release;
 }
 
 export interface Binary {
@@ -29,7 +25,7 @@ export interface Binary {
   file: string;
   /** Empty where it is not known: of a program that a setting names. */
   version: string;
-  source: 'variable' | 'path' | 'cache' | 'release' | 'build';
+  source: 'variable' | 'cache' | 'release' | 'build';
 }
 
 /** The program cannot be had on this machine; the message lists what was tried. */
@@ -48,16 +44,11 @@ export async function obtainPrograms(
   return Promise.all(
     programs.map(async (program) => {
       if (!program) return undefined;
-      const tell = (text: string) => context.progress.update(program.title, text);
-      try {
-        return await obtainProgram(context, program, tell, stop);
-      } catch (error) {
+      return obtainProgram(context, program, stop).catch((error: unknown) => {
         if (error instanceof NotAvailableError) return error;
         failed.abort(); // the others need not go on
         throw error;
-      } finally {
-        tell('');
-      }
+      });
     }),
   );
 }
@@ -65,28 +56,26 @@ export async function obtainPrograms(
 const cacheOf = (env: NodeJS.ProcessEnv): string =>
   join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'lgtm-stack');
 
+/** The release of a program for this machine, and where it is kept. */
+function releaseOf({ name, version, release }: Program, env: NodeJS.ProcessEnv) {
+  const arch = process.arch === 'x64' ? 'amd64' : process.arch; // as publishers call it
+  const found = release?.({ name, version, os: process.platform, arch });
+  const folder = join(cacheOf(env), `${name}-${version}`);
+  return found && { ...found, folder, file: join(folder, found.path) };
+}
+
 /**
- * A program that is on this machine: the path in its setting, then PATH (the pinned version only), and
- * the cache, of a release or a build.
- * @throws NotAvailableError when its setting names something else
+ * A program that is on this machine: the path in its setting, then the cache, of a release or a build.
+ * Whether the setting names a program is not checked.
  */
 export async function findProgram(
   { settings, env }: Pick<Context, 'settings' | 'env'>,
   program: Program,
 ): Promise<Binary | undefined> {
-  const { name, version, setting } = program;
+  const { version, setting } = program;
   const named = setting && settings[setting];
-  if (named) {
-    const file = resolve(named);
-    await access(file, constants.X_OK).catch(() => {
-      throw new NotAvailableError(`${setting}=${named} is not a program that can be run`);
-    });
-    return { file, version: '', source: 'variable' };
-  }
-  const onPath = findOnPath(name, version, env.PATH);
-  if (onPath) return { file: onPath, version, source: 'path' };
-  const release = releaseOf(program);
-  const file = release && join(cacheOf(env), `${name}-${version}`, release.path);
+  if (named) return { file: resolve(named), version: '', source: 'variable' };
+  const file = releaseOf(program, env)?.file;
   if (file && existsSync(file)) return { file, version, source: 'cache' };
   const built = await (await import('../../offline/build.ts')).findBuild(program, cacheOf(env));
   return built && { ...built, source: 'cache' };
@@ -96,25 +85,36 @@ export async function findProgram(
  * Finds a program, or else has its official release downloaded, and as the last resort builds it from its
  * Go module.
  * @throws ChecksumError when a download does not match the publisher's checksum
- * @throws NotAvailableError when none of them has it
+ * @throws NotAvailableError when none of them has it, or when its setting names something else
  */
 export async function obtainProgram(
-  context: Pick<Context, 'settings' | 'env'>,
+  context: Pick<Context, 'settings' | 'env' | 'progress'>,
   program: Program,
-  progress: Progress = () => {},
   stop: AbortSignal = new AbortController().signal,
 ): Promise<Binary> {
   const found = await findProgram(context, program);
+  if (found?.source === 'variable')
+    await access(found.file, constants.X_OK).catch(() => {
+      throw new NotAvailableError(`${program.setting}=${found.file} cannot be run`);
+    });
   if (found) return found;
-  const { title, name, version } = program;
-  const cache = cacheOf(context.env);
-  const release = releaseOf(program);
+  const tell = (text: string) => context.progress.update(program.title, text);
+  return fetchProgram(program, context.env, tell, stop).finally(() => tell(''));
+}
+
+async function fetchProgram(
+  program: Program,
+  env: NodeJS.ProcessEnv,
+  progress: Progress,
+  stop: AbortSignal,
+): Promise<Binary> {
+  const { title, version } = program;
   const tried: string[] = [];
+  const release = releaseOf(program, env);
   if (release)
     try {
-      const folder = join(cache, `${name}-${version}`);
-      await downloadRelease(release, folder, progress, stop);
-      return { file: join(folder, release.path), version, source: 'release' };
+      await downloadRelease(release, release.folder, progress, stop);
+      return { file: release.file, version, source: 'release' };
     } catch (error) {
       if (error instanceof ChecksumError || stop.aborted) throw error;
       tried.push(`its release could not be downloaded (${reasonOf(error)}: ${release.url})`);
@@ -122,32 +122,11 @@ export async function obtainProgram(
   else tried.push('no release is known for this system');
   try {
     const { build } = await import('../../offline/build.ts');
-    const made = await build(program, cache, context.env, progress, stop);
-    if (made) return { ...made, source: 'build' };
+    const built = await build(program, cacheOf(env), env, progress, stop);
+    if (built) return { ...built, source: 'build' };
   } catch (error) {
     if (stop.aborted) throw error;
     tried.push(reasonOf(error));
   }
   throw new NotAvailableError(`${title} ${version} cannot be had: ${tried.join('; ')}`);
-}
-
-const findOnPath = (name: string, version: string, path = ''): string | undefined =>
-  path
-    .split(delimiter)
-    .filter(Boolean)
-    .map((folder) => join(folder, name))
-    .find((file) => {
-      if (!existsSync(file)) return false;
-      const { stdout, stderr } = spawnSync(file, ['--version'], { encoding: 'utf8' });
-      return `${stdout}${stderr}`.includes(version);
-    });
-
-function releaseOf({ name, version, release }: Program): Release | undefined {
-  if (!release) return undefined;
-  const arch = process.arch === 'x64' ? 'amd64' : process.arch; // as publishers call it
-  const values: Record<string, string> = { name, version, os: process.platform, arch };
-  const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, key: string) => values[key]!);
-  const url = fill(release.url);
-  const checksums = new URL(fill(release.checksums), url).href;
-  return { url, checksums, path: fill(release.path) };
 }

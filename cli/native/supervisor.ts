@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freeBytes } from '../checks.ts';
-import { RunFolder, type RunningComponent } from '../run.ts';
+import { RunFolder } from '../run.ts';
 import type { NativePlan, PlannedProcess } from './plan.ts';
 import { ManagedProcess } from './process.ts';
 
@@ -22,6 +22,11 @@ export interface Wish {
   env: Record<string, string>;
 }
 
+interface Part extends PlannedProcess {
+  pid: number;
+  child?: ManagedProcess;
+}
+
 const READY_TIMEOUT_MS = 120_000;
 /** What crashes more often than this within ten minutes stays down. */
 const MOST_CRASHES = 5;
@@ -30,9 +35,8 @@ const CRASHES_COUNT_MS = 600_000;
 const LEAST_FREE = 50e6;
 
 const [plan] = (await once(process, 'message')) as [NativePlan];
+const parts: Part[] = plan.processes.map((part) => ({ ...part, pid: 0 }));
 const folder = new RunFolder({ STACK_FOLDER: plan.folder });
-const children = new Map<string, ManagedProcess>();
-const running = new Map<string, RunningComponent>();
 const stopping = new AbortController();
 let allReady = false;
 let end: Promise<never> | undefined;
@@ -48,83 +52,75 @@ await startAll().catch(fail);
 
 async function startAll(): Promise<void> {
   record(); // from now on another npm start sees this run
-  for (const { name } of plan.processes) rmSync(folder.log(name), { force: true });
+  for (const { name } of parts) rmSync(folder.log(name), { force: true });
   const ready = new Map<string, Promise<void>>();
-  const startInTurn = async (part: PlannedProcess) => {
+  const startInTurn = async (part: Part) => {
     await Promise.resolve(); // until all are in the map
     if (part.after) await ready.get(part.after);
     await start(part);
   };
-  for (const part of plan.processes) ready.set(part.name, startInTurn(part));
+  for (const part of parts) ready.set(part.name, startInTurn(part));
   await Promise.all(ready.values());
   allReady = true;
   await tell({ type: 'all-ready' });
 }
 
 /** Starts one, with these variables over its own, and returns when it is ready. */
-async function start(part: PlannedProcess, env: Record<string, string> = {}): Promise<void> {
-  const { name, title, version, source, ready, command } = part;
+async function start(part: Part, env: Record<string, string> = {}): Promise<void> {
+  const { name, command } = part;
   stopping.signal.throwIfAborted();
   const began = performance.now();
   const withEnv = { ...command, env: { ...command.env, ...env } };
   const child = new ManagedProcess(name, withEnv, folder.log(name));
-  const { crashes } = running.get(name) ?? {};
-  const pid = child.pid ?? 0;
-  const entry: RunningComponent = { name, title, version, source, pid, ready, crashes };
-  children.set(name, child);
-  running.set(name, entry);
+  Object.assign(part, { child, pid: child.pid, readyAfter: undefined });
   record();
   void child.whenEnded.then(() => {
     if (child.stopping) return;
-    if (allReady) void startAgain(part, env, entry, child.ended!);
+    if (allReady) void startAgain(part, env, child);
     else void stop(child.story(), 1);
   });
-  await child.waitUntilReady(ready, READY_TIMEOUT_MS, stopping.signal);
-  entry.readyAfter = Math.round(performance.now() - began);
+  await child.waitUntilReady(part.ready, READY_TIMEOUT_MS, stopping.signal);
+  part.readyAfter = Math.round(performance.now() - began);
   record();
-  await tell({ type: 'ready', name, afterMs: entry.readyAfter });
+  await tell({ type: 'ready', name, afterMs: part.readyAfter });
 }
 
 /** Starts one that has crashed, after a pause that grows; one that crashes again and again stays down, and only it. */
 async function startAgain(
-  part: PlannedProcess,
+  part: Part,
   env: Record<string, string>,
-  entry: RunningComponent,
-  how: string,
+  crashed: ManagedProcess,
 ): Promise<void> {
-  entry.crashes = [...(entry.crashes ?? []), { at: Date.now(), how }];
-  entry.readyAfter = undefined;
+  const crash = { at: Date.now(), how: crashed.ended! };
+  part.crashes = [...(part.crashes ?? []), crash];
+  const recent = part.crashes.filter(({ at }) => crash.at - at < CRASHES_COUNT_MS).length;
+  part.down = recent > MOST_CRASHES;
+  part.readyAfter = undefined;
   record();
-  console.log(new Date().toISOString(), part.name, how);
-  const recent = entry.crashes.filter(({ at }) => Date.now() - at < CRASHES_COUNT_MS).length;
-  if (recent > MOST_CRASHES) {
-    entry.down = true;
-    return record();
-  }
+  console.log(new Date().toISOString(), part.name, crash.how);
+  if (part.down) return;
   await sleep(500 * 2 ** recent);
   while (freeBytes(plan.folder) < LEAST_FREE) await sleep(2_000); // it would only crash again
-  if (running.get(part.name) !== entry) return; // a lesson has started it meanwhile
+  if (part.child !== crashed) return; // a lesson has started it meanwhile
   // That it does not get ready is told by status and doctor; that it ends, by its next crash.
   await start(part, env).catch((error: Error) => console.log(error.message));
 }
 
 /** Does what the file of wishes says. */
 async function startAnew(): Promise<void> {
-  const { name, env } = JSON.parse(readFileSync(folder.wish, 'utf8')) as Wish;
-  await children.get(name)?.stop();
-  await start(
-    plan.processes.find((part) => part.name === name)!,
-    env,
-  );
+  const { name, env } = JSON.parse(readFileSync(folder.wish(), 'utf8')) as Wish;
+  const part = parts.find((one) => one.name === name)!;
+  await part.child?.stop();
+  await start(Object.assign(part, { down: false }), env);
 }
 
 /** Stops everything in the order of the data: first who sends, last who stores. */
 function stop(reason: string, code = 0): Promise<never> {
   return (end ??= (async () => {
     stopping.abort();
-    const turns = Map.groupBy(plan.processes, ({ stops = Infinity }) => stops);
-    for (const [, parts] of [...turns].sort(([a], [b]) => a - b))
-      await Promise.all(parts.map(async ({ name }) => children.get(name)?.stop(15_000)));
+    const turns = Map.groupBy(parts, ({ stops = Infinity }) => stops);
+    for (const [, together] of [...turns].sort(([a], [b]) => a - b))
+      await Promise.all(together.map(async ({ child }) => child?.stop(15_000)));
     record(`${new Date().toISOString()}: ${reason}`);
     await tell({ type: 'ended', reason });
     process.exit(code);
@@ -133,7 +129,9 @@ function stop(reason: string, code = 0): Promise<never> {
 
 /** Says for the other verbs what runs, and how it ended. */
 function record(ended?: string): void {
-  const components = [...running.values()];
+  const components = parts
+    .filter(({ child }) => child)
+    .map(({ child: _child, command: _command, ...shown }) => shown);
   try {
     folder.write({ supervisor: process.pid, ended, ports: plan.ports, components });
   } catch (error) {

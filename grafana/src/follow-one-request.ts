@@ -20,8 +20,10 @@ import {
   duration,
   errorRatio,
   own,
+  requestRate,
+  requestSpans,
   requests,
-  spanRate,
+  spanDuration,
 } from './queries.ts';
 
 const HOW = `## Follow one request
@@ -39,8 +41,8 @@ const ASK = `## Ask yourself
 | Which requests reached the database? | [TraceQL: traces with an SQL statement](${exploreUrl({ datasource: 'tempo', query: `{ resource.service.name = "${SERVICE}" && span.db.system.name = "postgresql" }` })}) |
 | What did it log? | [LogQL: every line](${exploreUrl({ datasource: 'loki', expr: LOGS })}) |
 | What went wrong? | [LogQL: warnings and errors](${exploreUrl({ datasource: 'loki', expr: `${LOGS} | detected_level=~"warn|error|fatal"` })}) |
-| How many requests, of which kind? | [PromQL: requests per route](${exploreUrl({ datasource: 'mimir', expr: `sum by (http_route) (traces_spanmetrics_calls_total{${requests}})` })}) |
-| How long did they take? | [PromQL: the 95th percentile, with exemplars](${exploreUrl({ datasource: 'mimir', expr: duration(0.95, requests).replace('$__rate_interval', '1m'), exemplar: true })}) |`;
+| How many requests, of which kind? | [PromQL: requests per route](${exploreUrl({ datasource: 'mimir', expr: `sum by (http_route) (http_server_request_duration_count{${requests}})` })}) |
+| How long did they take? | [PromQL: the 95th percentile, with exemplars](${exploreUrl({ datasource: 'mimir', expr: spanDuration(0.95, requestSpans).replace('$__rate_interval', '1m'), exemplar: true })}) |`;
 
 /** Grafana's first page. */
 export default dashboard(
@@ -68,7 +70,7 @@ export default dashboard(
           width: 5,
         },
         units.RequestsPerSecond,
-        metricNow(spanRate(requests, ''), ''),
+        metricNow(requestRate(requests), ''),
       ),
       number(
         {
@@ -105,7 +107,7 @@ export default dashboard(
         {
           title: 'Recent traces',
           description:
-            'From Tempo, by TraceQL. A new trace is found some ten seconds after it ended.',
+            'The newest in Tempo, by TraceQL. A trace is found some ten seconds after it ended.',
           width: 12,
         },
         traceSearch(
@@ -131,12 +133,12 @@ export default dashboard(
         {
           title: 'Request duration, 95th percentile',
           description:
-            'Measured from spans by the collector. A dot is an exemplar: click it for its trace.',
+            'Measured by the collector from spans, so only of requests whose trace is kept; the numbers at the top are of all. A dot is an exemplar: click it for its trace.',
           width: 12,
         },
         units.Seconds,
         metricWithExemplars(
-          duration(0.95, requests, ['http_route']),
+          spanDuration(0.95, requestSpans, ['http_route']),
           '{{http_route}}',
         ),
       ).height(9),

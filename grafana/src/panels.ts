@@ -23,7 +23,9 @@ const TEMPO: common.DataSourceRef = { type: 'tempo', uid: 'tempo' };
 export const NOTIFICATIONS =
   '{service_name="alertmanager"} | alertname!="DoctorCanary"';
 
-type Query = Builder<Dataquery & { datasource?: common.DataSourceRef }>;
+type Query = Builder<
+  Dataquery & { datasource?: common.DataSourceRef; legendFormat?: string }
+>;
 
 /** A PromQL query over the time range; `legend` names each series, with {{label}}s. */
 export const metric = (
@@ -60,14 +62,61 @@ export const logMetric = (expr: string, legend: string): Query =>
     .legendFormat(legend)
     .queryType('range');
 
-/** A TraceQL query for the newest traces. */
+/** A TraceQL query for the newest traces: without the hint Tempo answers the first that it finds. */
 export const traceSearch = (traceql: string): Query =>
   new tempo.DataqueryBuilder()
     .datasource(TEMPO)
-    .query(traceql)
+    .query(`${traceql} with (most_recent=true)`)
     .queryType('traceql')
     .tableType(tempo.SearchTableType.Traces)
     .limit(20);
+
+/**
+ * The colour that a name has on every panel, by the label that it is the value of; '' for names that are
+ * written into a legend. All else gets a colour of Grafana's palette by its name, so that none changes when
+ * another series appears.
+ */
+export const COLORS: Record<string, Record<string, RegExp>> = {
+  detected_level: {
+    red: /^(error|critical|fatal)$/,
+    orange: /^warn$/,
+    blue: /^info$/,
+    'light-blue': /^(debug|trace)$/,
+    text: /^unknown$/,
+  },
+  http_response_status_code: {
+    green: /^2..$/,
+    blue: /^3..$/,
+    orange: /^4..$/,
+    red: /^5..$/,
+  },
+  db_client_connection_state: { green: /^idle$/, blue: /^used$/ },
+  system_memory_state: { green: /^free$/, blue: /^used$/ },
+  '': {
+    green: /^received$/,
+    orange: /^(requests that wait|of the limit|wrong time|cut)$/,
+  },
+};
+
+/** The overrides that colour a panel whose series have these legends. */
+function colorsOf(legends: string[]) {
+  const label = (legend: string) => /^\{\{(\w+)\}\}$/.exec(legend)?.[1];
+  return Object.entries(COLORS).flatMap(([of, byColor]) =>
+    Object.entries(byColor)
+      .filter(([, name]) =>
+        legends.some((text) => (of ? label(text) === of : name.test(text))),
+      )
+      .map(([fixedColor, name]) => ({
+        matcher: { id: 'byRegexp', options: String(name) },
+        properties: [
+          {
+            id: 'color',
+            value: { mode: dashboards.FieldColorModeId.Fixed, fixedColor },
+          },
+        ],
+      })),
+  );
+}
 
 interface About {
   title: string;
@@ -109,6 +158,14 @@ export const graph = (about: About, unit: string, ...queries: Query[]) =>
   framed(new timeseries.PanelBuilder(), about, ...queries)
     .height(8)
     .unit(unit)
+    .colorScheme(
+      new dashboards.FieldColorBuilder().mode(
+        dashboards.FieldColorModeId.PaletteClassicByName,
+      ),
+    )
+    .overrides(
+      colorsOf(queries.map((query) => query.build().legendFormat ?? '')),
+    )
     .axisSoftMin(0)
     .fillOpacity(10)
     .showPoints(common.VisibilityMode.Auto)
@@ -146,6 +203,14 @@ export const bars = (...args: Parameters<typeof graph>) =>
   stackedGraph(...args)
     .drawStyle(common.GraphDrawStyle.Bars)
     .fillOpacity(80);
+
+/** For what should not be there at all: every series is a shade of red. */
+export const allBad = (panel: timeseries.PanelBuilder) =>
+  panel.colorScheme(
+    new dashboards.FieldColorBuilder()
+      .mode(dashboards.FieldColorModeId.Shades)
+      .fixedColor('red'),
+  );
 
 /** Where a number turns yellow and red: above, or below where `red` is the smaller one. */
 export interface Limits {
@@ -249,15 +314,16 @@ export const alertList = ({
   }),
 });
 
-/** Alertmanager's notifications as lines across every graph. */
-const notificationMarks = new dashboards.AnnotationQueryBuilder()
-  .name('Notifications')
-  .datasource(LOKI)
-  .enable(true)
-  .iconColor('red')
-  .titleFormat('{{alertname}} {{status}}')
-  .textFormat('{{summary}}')
-  .expr(NOTIFICATIONS); // not .target(): Grafana's Loki asks nothing then, and says nothing
+/** Alertmanager's notifications as lines across every graph: red where an alert fires, green where it ends. */
+const notificationMarks = (name: string, status: string, color: string) =>
+  new dashboards.AnnotationQueryBuilder()
+    .name(name)
+    .datasource(LOKI)
+    .enable(true)
+    .iconColor(color)
+    .titleFormat('{{alertname}} {{status}}')
+    .textFormat('{{summary}}')
+    .expr(`${NOTIFICATIONS} | status="${status}"`); // not .target(): Grafana's Loki asks nothing then, and says nothing
 
 /** Prose, in Markdown. */
 export const prose = (
@@ -287,7 +353,8 @@ export function dashboard(
     .time({ from: 'now-15m', to: 'now' })
     .refresh('10s')
     .variables(variables)
-    .annotation(notificationMarks)
+    .annotation(notificationMarks('Alerts', 'firing', 'red'))
+    .annotation(notificationMarks('Ends of alerts', 'resolved', 'green'))
     .link(
       new dashboards.DashboardLinkBuilder('Dashboards')
         .type(dashboards.DashboardLinkType.Dashboards)

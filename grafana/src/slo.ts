@@ -9,14 +9,30 @@ import {
 } from './panels.ts';
 import { SERVICE } from './queries.ts';
 
-const HOW = `An **objective** says how many requests may go wrong: the **error budget**. The **burn rate** says how fast it is being used: 1 uses all of it in exactly 7 days, 14.4 in half a day. An alert fires when a long and a short window both burn too fast: the long one so that one bad minute wakes nobody, the short one so that the alert ends soon after the cause. The rules are in \`mimir/rules/\`.`;
+/**
+ * A burn rate that alerts: so much of the budget of a period, 168 h, is gone within the long window. It has
+ * to be that high over the short window, too.
+ */
+const burns = (share: number, hours: number, short: string) => {
+  const rate = Number(((share * 168) / hours).toFixed(2)); // 3.3600000000000003
+  return {
+    rate,
+    windows: [`${hours}h`, short],
+    text: `above ${rate} over ${hours}h and ${short}`,
+  };
+};
 
-/** How long a window looks back → the name of its rules. */
-const WINDOWS = ['5m', '30m', '1h', '6h'];
+/** As in mimir/rules/anonymous/alerts.yaml. */
+const FAST = burns(0.02, 1, '5m');
+const SLOW = burns(0.05, 6, '30m');
+
+const HOW = `An **objective** says how many requests may go wrong: the **error budget**. The **burn rate** says how fast it is being used: 1 uses all of it in exactly 7 days. There are three alerts: *ErrorBudgetBurn* for availability and *LatencyBudgetBurn* for latency fire when the burn rate is ${FAST.text} (2 % of the budget in an hour), *ErrorBudgetSlowBurn* for both when it is ${SLOW.text} (5 % in six hours) and has been for an hour. The long window says that it matters, the short one that it still goes on. How the numbers are made: \`docs/alerting.md\`.
+
+Each request counts, whether its trace is kept or not. After the lesson \`error-burst\` the budget stays below 0 for up to a week, or until enough requests have gone well.`;
 
 const slo = (name: string) => `service_name="${SERVICE}", slo="${name}"`;
 
-const panels = (name: string, good: string) => [
+const panels = (name: string, good: string, alert: string) => [
   number(
     {
       title: 'Objective',
@@ -39,7 +55,7 @@ const panels = (name: string, good: string) => [
     {
       title: 'Error budget left',
       description:
-        'What may still go wrong within these 7 days. Below 0 the objective is missed.',
+        'What may still go wrong within these 7 days. Below 0 the objective is missed, for up to a week.',
       width: 6,
     },
     units.PercentUnit,
@@ -54,17 +70,16 @@ const panels = (name: string, good: string) => [
     },
     units.Short,
     metricNow(`slo:current_burn_rate:ratio{${slo(name)}}`, ''),
-    { yellow: 1, red: 14.4 },
+    { yellow: 1, red: FAST.rate },
   ).decimals(1),
   graph(
     {
       title: 'Burn rate',
-      description:
-        'By window. ErrorBudgetBurn fires when it is above 14.4 over 1 hour and over 5 minutes.',
+      description: `By window. ${alert} fires when it is ${FAST.text}, ErrorBudgetSlowBurn when it has been ${SLOW.text} for an hour.`,
       width: 12,
     },
     units.Short,
-    ...WINDOWS.map((window) =>
+    ...[...FAST.windows, ...SLOW.windows].map((window) =>
       metric(
         `slo:sli_error:ratio_rate${window}{${slo(name)}} / slo:error_budget:ratio{${slo(name)}}`,
         window,
@@ -90,14 +105,16 @@ export default dashboard(
     description: 'Objectives of the books service, error budget and burn rate',
   },
   {
-    '': [prose(HOW, 24, 3)],
+    '': [prose(HOW, 24, 4)],
     'Availability: requests that are not answered with 5xx': panels(
       'availability',
       'answered without a server error',
+      'ErrorBudgetBurn',
     ),
-    'Latency: requests that take less than 250 ms': panels(
+    'Latency: requests that take at most 250 ms': panels(
       'latency',
-      'answered in less than 250 ms',
+      'answered within 250 ms',
+      'LatencyBudgetBurn',
     ),
   },
 );

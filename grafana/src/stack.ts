@@ -2,46 +2,49 @@ import * as units from '@grafana/grafana-foundation-sdk/units';
 import {
   NOTIFICATIONS,
   alertList,
+  allBad,
   bars,
   dashboard,
   graph,
   logLines,
   logList,
+  logMetric,
   metric,
   metricNow,
+  number,
   onRightAxis,
   prose,
   stackedGraph,
   upOrDown,
 } from './panels.ts';
 
-const HOW = `Telemetry goes from left to right: **the service** → **collector receives** → **collector sends** → **Loki, Tempo, Mimir store**. Find the first panel in that order that shows nothing: what is before it works, and the data stops there. *Lost* must stay at 0 everywhere.`;
+const HOW = `Telemetry goes from left to right: **the service** → **collector receives** → **collector sends** → **Loki, Tempo, Mimir store**. Find the first panel in that order that shows nothing: what is before it works, and the data stops there. *Lost* must stay at 0.`;
 
 const rate = (counter: string) => `sum (rate(${counter}[$__rate_interval]))`;
 
 /** 0 instead of nothing: Prometheus has no series of what never happened. */
 const orZero = (expr: string) => `${expr} or vector(0)`;
 
-/** What a store took per second, and what of it was lost. */
-const ingest = (title: string, received: string, discarded: string) =>
+/** What a store took per second. */
+const ingest = (title: string, received: string, width = 8) =>
   graph(
     {
       title,
-      description: 'Per second, and how many of them were discarded.',
-      width: 8,
+      description:
+        'Per second. What it discarded of them is in *Lost within a minute*.',
+      width,
     },
     units.CountsPerSecond,
     metric(rate(received), 'received'),
-    metric(orZero(rate(discarded)), 'lost'),
   );
 
 /** 99 of 100 requests over HTTP to these routes of a store were faster. */
-const latency = (store: string, histogram: string, routes: string) =>
+const latency = (store: string, histogram: string, routes: string, width = 8) =>
   graph(
     {
       title: 'Latency, 99th percentile',
       description: `Of what ${store} is asked over HTTP, by route.`,
-      width: 8,
+      width,
     },
     units.Seconds,
     metric(
@@ -88,36 +91,41 @@ export default dashboard(
           title: 'Received',
           description:
             'Records per second that its receivers took: pushed over OTLP, or scraped.',
-          width: 6,
+          width: 8,
         },
         units.CountsPerSecond,
-        ...perSignal((s) => rate(`otelcol_receiver_accepted_${s}_total`)),
+        ...perSignal((s) =>
+          rate(
+            `otelcol_receiver_accepted_${s}_total{receiver!="otlp/metrics_queue"}`,
+          ),
+        ),
       ),
       graph(
         {
           title: 'Sent',
           description:
             'Records per second that its exporters delivered to Tempo, Loki and Mimir.',
-          width: 6,
+          width: 8,
         },
         units.CountsPerSecond,
         ...perSignal((s) =>
-          rate(`otelcol_exporter_sent_${s}_total{exporter=~".*/.*"}`),
+          rate(
+            `otelcol_exporter_sent_${s}_total{exporter!="otlp_http/metrics_queue"}`,
+          ),
         ),
       ),
-      graph(
-        {
-          title: 'Lost',
-          description:
-            'Records per second that it refused (memory_limiter), that a full queue dropped, or that a store did not take.',
-          width: 6,
-        },
-        units.CountsPerSecond,
-        ...perSignal((s) =>
-          orZero(
-            rate(
-              `{__name__=~"otelcol_(receiver_refused|exporter_enqueue_failed|exporter_send_failed)_${s}_total"}`,
-            ),
+      allBad(
+        bars(
+          {
+            title: 'Lost within a minute',
+            description:
+              'Given up by the collector because a store refused it, refused by the collector because a queue is full or memory is short, or discarded by a store, with its reason.',
+            width: 8,
+          },
+          units.Short,
+          metric(
+            'sum by (what) (label_join(telemetry:lost:increase1m, "what", " ", "how", "signal", "reason"))',
+            '{{what}}',
           ),
         ),
       ),
@@ -125,8 +133,8 @@ export default dashboard(
         {
           title: 'Queues',
           description:
-            'How full the queue of each exporter is. It fills while a store does not answer.',
-          width: 6,
+            'How full the queue of each exporter is, on disk. It fills while a store does not answer.',
+          width: 8,
         },
         units.PercentUnit,
         metric(
@@ -134,19 +142,66 @@ export default dashboard(
           '{{exporter}}',
         ),
       ).max(1),
+      number(
+        {
+          title: 'Until the queue is full',
+          description:
+            'At the rate of the last minute. Years: it does not fill. From then on the collector refuses new data.',
+          width: 8,
+        },
+        units.Seconds,
+        metricNow('exporter:otelcol_queue_left:seconds', '{{exporter}}'),
+        { yellow: 86_400, red: 3_600 },
+      ).height(8),
+      allBad(
+        bars(
+          {
+            title: 'Counted too little',
+            description:
+              'Spans per second that the metrics made of them cannot tell apart (a service has too many kinds), or that found no room in the service graph. The traces are complete.',
+            width: 8,
+          },
+          units.CountsPerSecond,
+          metric(
+            orZero(
+              rate(
+                'traces_spanmetrics_calls_total{otel_metric_overflow="true"}',
+              ),
+            ),
+            'without a series of their own',
+          ),
+          metric(
+            orZero(rate('otelcol_connector_servicegraph_dropped_spans_total')),
+            'not in the service graph',
+          ),
+        ),
+      ),
     ],
     Loki: [
-      ingest(
-        'Lines received',
-        'loki_distributor_lines_received_total',
-        'loki_discarded_samples_total',
+      ingest('Lines received', 'loki_distributor_lines_received_total', 6),
+      bars(
+        {
+          title: 'Lines with a wrong time, or cut',
+          description:
+            'Stored at their arrival, because their time is older than Loki keeps lines or ahead of the clock (claimed_timestamp has it); and those that were longer than Loki takes (truncated).',
+          width: 6,
+        },
+        units.Short,
+        logMetric(
+          'sum(count_over_time({service_name=~".+"} | claimed_timestamp!="" [$__auto])) or vector(0)',
+          'wrong time',
+        ),
+        logMetric(
+          'sum(count_over_time({service_name=~".+"} | truncated!="" or resource_truncated!="" or scope_truncated!="" [$__auto])) or vector(0)',
+          'cut',
+        ),
       ),
       graph(
         {
           title: 'Streams',
           description:
             'Distinct sets of labels in memory. If it grows with traffic, a label has too many values.',
-          width: 8,
+          width: 6,
         },
         units.Short,
         metric('sum(loki_ingester_memory_streams)', 'streams'),
@@ -155,14 +210,11 @@ export default dashboard(
         'Loki',
         'loki_request_duration_seconds',
         'otlp_v1_logs|loki_api_v1_query_range|loki_api_v1_query',
+        6,
       ),
     ],
     Tempo: [
-      ingest(
-        'Spans received',
-        'tempo_distributor_spans_received_total',
-        'tempo_discarded_spans_total',
-      ),
+      ingest('Spans received', 'tempo_distributor_spans_received_total'),
       graph(
         {
           title: 'Live traces',
@@ -179,7 +231,7 @@ export default dashboard(
       ingest(
         'Samples received',
         'cortex_distributor_received_samples_total',
-        'cortex_discarded_samples_total',
+        6,
       ),
       onRightAxis(
         'of the limit',
@@ -189,7 +241,7 @@ export default dashboard(
             title: 'Active series',
             description:
               'Series in memory, and on the right their share of what Mimir allows. If they grow with traffic, a label has too many values.',
-            width: 8,
+            width: 6,
           },
           units.Short,
           metric('sum(cortex_ingester_memory_series)', 'series'),
@@ -199,10 +251,21 @@ export default dashboard(
           ),
         ),
       ),
+      stackedGraph(
+        {
+          title: 'Series by service',
+          description:
+            'Who has them, counted once a minute: what the component or service says about itself, and what is made of its spans.',
+          width: 6,
+        },
+        units.Short,
+        metric('service_name:series:count', '{{service_name}}'),
+      ),
       latency(
         'Mimir',
         'cortex_request_duration_seconds',
         'api_v1_push|prometheus_api_v1_query_range|prometheus_api_v1_query',
+        6,
       ),
     ],
     'Every component': [

@@ -19,6 +19,43 @@ import {
 
 const FOLDER = join(ROOT, 'grafana/dashboards');
 
+/** The series that a legend names, and the colour that each has to have. */
+const MEANINGS: Record<string, Record<string, string>> = {
+  '{{detected_level}}': {
+    fatal: 'red',
+    critical: 'red',
+    error: 'red',
+    warn: 'orange',
+    info: 'blue',
+    debug: 'light-blue',
+    trace: 'light-blue',
+    unknown: 'text',
+  },
+  '{{http_response_status_code}}': {
+    200: 'green',
+    204: 'green',
+    304: 'blue',
+    400: 'orange',
+    404: 'orange',
+    500: 'red',
+    503: 'red',
+  },
+  'wrong time': { 'wrong time': 'orange' },
+  cut: { cut: 'orange' },
+  'requests that wait': { 'requests that wait': 'orange' },
+};
+
+/** The colour of the last override that fits, as Grafana takes it. */
+function colorOf({ fieldConfig }: any, name: string): string | undefined {
+  const fits = ({ matcher: { id, options } }: any) =>
+    id === 'byName' ? options === name : RegExp(options.slice(1, -1)).test(name);
+  return fieldConfig.overrides
+    .filter(fits)
+    .flatMap(({ properties }: any) => properties)
+    .filter(({ id }: any) => id === 'color')
+    .at(-1)?.value.fixedColor;
+}
+
 describe('dashboards', () => {
   it('are the JSON that npm run dashboards makes of grafana/src', () => {
     const files = readdirSync(FOLDER).toSorted();
@@ -52,6 +89,29 @@ describe('dashboards', () => {
       );
   });
 
+  it('split nothing by level, status, severity or result without a colour for each value', () => {
+    const splits = dashboards.flatMap(({ panels }: any) =>
+      panels.flatMap(({ targets = [], type }: any) =>
+        type === 'timeseries' ? targets.map(({ legendFormat }: any) => legendFormat) : [],
+      ),
+    );
+    const judging = splits.filter((legend: string) => /level|status|severity|result/.test(legend));
+    assert.deepEqual(
+      new Set(judging),
+      new Set(['{{detected_level}}', '{{http_response_status_code}}']),
+    );
+    for (const legend of judging) assert.ok(MEANINGS[legend], legend);
+  });
+
+  it('show the newest traces, not the first that Tempo finds', () => {
+    const searches = dashboardQuestions.filter(
+      ({ kind, where }) => kind === 'traces' && !where.includes('text'),
+    );
+    assert.ok(searches.length > 0);
+    for (const { query, where } of searches)
+      assert.match(query, / with \(most_recent=true\)$/, where);
+  });
+
   it('link to queries in the grammar of their language, and to dashboards that exist', () => {
     assert.ok(dashboardLinks.length > 0);
     for (const link of dashboardLinks) {
@@ -79,6 +139,20 @@ describe('dashboards', () => {
             Object.values<unknown>(units).includes(panel.fieldConfig.defaults.unit),
             panel.title,
           );
+      }
+    });
+
+    it(`${title}: what is good or bad has its colour, on each panel and in any order`, () => {
+      for (const panel of panels.filter(({ type }: any) => type === 'timeseries')) {
+        const allBad = /^(Lost|Counted too little)/.test(panel.title);
+        assert.deepEqual(
+          panel.fieldConfig.defaults.color,
+          allBad ? { mode: 'shades', fixedColor: 'red' } : { mode: 'palette-classic-by-name' },
+          panel.title,
+        );
+        for (const { legendFormat } of panel.targets)
+          for (const [name, color] of Object.entries(MEANINGS[legendFormat] ?? {}))
+            assert.equal(colorOf(panel, name), color, `${panel.title}: ${name}`);
       }
     });
 

@@ -70,6 +70,25 @@ const cases: Record<string, [title: string, lines: Line[], Sample[]][]> = {
       nothing,
     ],
   ],
+  WrongClock: [
+    [
+      'for each line that claims another time, of any service',
+      lines(2, { service: 'clock', attributes: { claimed_timestamp: '2025-11-26T08:00:00Z' } }),
+      fires(2, 'clock'),
+    ],
+    [
+      'not for lines without a claim, nor for one of the minute before',
+      [
+        ...lines(20, { service: books, severity: 9 }),
+        {
+          service: 'clock',
+          attributes: { claimed_timestamp: '2025-11-26T08:00:00Z' },
+          secondsBefore: 61,
+        },
+      ],
+      nothing,
+    ],
+  ],
   ProbingRequests: [
     ...[
       '/.env',

@@ -18,6 +18,7 @@ import {
 } from '../../offline/images/images.ts';
 import { docker, engine } from '../support/engine.ts';
 import { freePorts } from '../support/native-stack.ts';
+import { readPage } from '../support/pages.ts';
 import { run } from '../support/run.ts';
 import { assertTour, eventually, logsOf, makeData, traceOf, traffic } from '../support/signals.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -38,8 +39,10 @@ import { assertLockedUp, itIsLockedUp } from './hardening.ts';
 // The repository's docker-compose.yaml and Dockerfiles on a real engine, brought up and taken down by
 // the commands that people use, as a Compose project with ports of its own.
 
-/** How README starts the stack. */
-const UP = 'docker compose up --build --wait';
+/** How README starts the stack, and makes its first request. */
+const [UP, FIRST_REQUEST] = readPage('README.md')
+  .blocks.filter(({ language }) => language === 'sh')
+  .map(({ text }) => text) as [string, string];
 const CREATED = 'POST /books/create 201';
 const STACK = `label=com.docker.compose.project=${PROJECT}`;
 
@@ -83,6 +86,7 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
     [busybox] = imagesOf('mimir', context.env) as [string];
     await run('docker', ['compose', 'down', '--volumes']); // of a run that was killed
     await startHelper(busybox);
+    assert.match(UP, /^docker compose up /);
     const up = await run('sh', ['-c', UP]);
     assert.equal(up.code, 0, up.output);
   });
@@ -92,6 +96,24 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
     await run('docker', ['compose', 'down', '--volumes', '--rmi=local']);
     await removeStandIns();
     if (typeof started !== 'string') await started.stop();
+  });
+
+  it("the first request of README leads to its log lines, to its trace, and to Grafana's home page", async (t) => {
+    const { code, output } = await run('sh', [
+      '-c',
+      FIRST_REQUEST.replace('localhost:5555', new URL(stores.books).host),
+    ]);
+    assert.equal(code, 0, output);
+    assert.match(output, /^HTTP\/1\.1 201 Created/m);
+    const [, id] = /^X-Trace-Id: ([0-9a-f]{32})\s*$/m.exec(output)!;
+    const lines = (await logsOf(stores, id!)).map(({ line }) => line);
+    assert.deepEqual(lines, ['book created', 'POST /books/create 201']);
+    await traceOf(stores, id!, 4);
+    if (!isReal('grafana'))
+      return t.skip('the logs and the trace are there; Grafana cannot be had');
+    const headers = { authorization: `Basic ${Buffer.from('admin1:admin1').toString('base64')}` };
+    const home = await fetch(`${stores.grafana}/api/dashboards/home`, { headers });
+    assert.equal(((await home.json()) as any).dashboard.title, 'Follow one request');
   });
 
   it('npm start on top of docker compose up changes nothing, and tells what is ready', async () => {
@@ -118,7 +140,7 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
   it('npm run tour finds logs, trace and metrics of its own request', async () => {
     const { code, output } = await command('tour');
     assert.equal(code, 0, output);
-    assertTour(output);
+    assertTour(output, { books: 1, requests: 1 }); // README's first request
   });
 
   it('a request is found by its trace id, in the logs and in the traces', async () => {
@@ -261,7 +283,7 @@ describe('the stack in containers', { concurrency: 1, skip }, () => {
     assert.equal(code, 1);
     assert.match(
       output,
-      /^An image could not be pulled: .*\nThe end of what docker compose said:\n {4}/m,
+      /^Docker failed: an image cannot be pulled: .*\nThe end of what it said:\n {4}/m,
     );
   });
 

@@ -27,19 +27,19 @@ describe('Alertmanager', { concurrency: 1 }, () => {
     try {
       // Held back: the cause is told, what follows from it is not.
       await post('ServiceDown');
-      await post('LatencyHigh');
+      await post('LatencyBudgetBurn');
       await seen('firing ServiceDown');
       await post('LogFlood');
       process.kill(alertmanager.pid!, 'SIGKILL'); // before LogFlood has waited for its group
       await alertmanager.whenEnded;
       alertmanager = await start();
       await post('ServiceDown');
-      await post('LatencyHigh');
+      await post('LatencyBudgetBurn');
       await post('LogFlood');
       await seen('firing LogFlood');
       const [flood] = await stack.stores.queryAlerts('LogFlood');
       assert.equal(flood?.labels.service_name, 'a');
-      assert.deepEqual(await stack.stores.queryAlerts('LatencyHigh'), []);
+      assert.deepEqual(await stack.stores.queryAlerts('LatencyBudgetBurn'), []);
 
       await alertmanager.stop(); // as npm stop does
       alertmanager = await start();
@@ -47,7 +47,7 @@ describe('Alertmanager', { concurrency: 1 }, () => {
       await post('LogFlood', new Date());
       await seen('resolved ServiceDown');
       await seen('resolved LogFlood');
-      assert.ok(!told().includes('firing LatencyHigh'));
+      assert.ok(!told().includes('firing LatencyBudgetBurn'));
     } finally {
       await alertmanager.stop();
       local.close();

@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { k6, loadCommand } from '../../cli/components/load-generator.ts';
 import { obtainProgram } from '../../cli/native/programs.ts';
 import { ROOT } from '../../cli/paths.ts';
+import type { Item } from '../../cli/postman.ts';
 import { NativeStack } from '../support/native-stack.ts';
 import { eventually } from '../support/signals.ts';
 import { notAvailable } from '../support/tools.ts';
@@ -90,7 +91,7 @@ describe('npm run load', { concurrency: 1 }, () => {
 
   it('ends with code 99 when the service does not answer as expected', { skip }, () => {
     const { file } = program as { file: string };
-    const { args } = loadCommand(stack.settings, {});
+    const { args } = loadCommand(stack.context);
     const { status, stderr } = spawnSync(
       file,
       args.filter((arg) => !arg.startsWith('--out')),
@@ -102,60 +103,32 @@ describe('npm run load', { concurrency: 1 }, () => {
   it('refuses a rate or a duration that is none', async () => {
     const rate = await stack.command('load', '--rate=fast');
     assert.equal(rate.code, 2);
-    assert.match(rate.output, /^--rate is "fast", but the rate is a whole number /m);
+    assert.match(rate.output, /'fast' is invalid\. It has to be a whole number /m);
     const duration = await stack.command('load', '--duration=1');
     assert.equal(duration.code, 2);
-    assert.match(duration.output, /^--duration is "1", but the duration is /m);
+    assert.match(duration.output, /'1' is invalid\. It has to be numbers with ms, s, m or h/m);
   });
 });
 
 describe('npm run postman', { concurrency: 1 }, () => {
-  interface Item {
-    name: string;
-    item?: Item[];
-    request?: { method: string; url: { path: string[] } };
-    response?: { code: number; body: string }[];
-  }
-  interface Report {
-    collection: Item;
-    run: {
-      stats: Record<'requests' | 'assertions', { total: number }>;
-      executions: {
-        item: { name: string };
-        response: { code: number; stream: { data: number[] } };
-      }[];
-    };
-  }
-  let report: Report;
-  const requestsOf = ({ item = [], ...self }: Item): Item[] =>
-    self.request ? [self] : item.flatMap(requestsOf);
+  const file = join(ROOT, 'postman/books.postman_collection.json');
+  const requestsOf = (item: Item): Item[] =>
+    item.request ? [item] : (item.item ?? []).flatMap(requestsOf);
+  const requests = requestsOf(JSON.parse(readFileSync(file, 'utf8')) as Item);
 
-  before(() => {
-    const file = join(stack.folder, 'newman.json');
-    spawnSync(
-      'npm',
-      [
-        ...`run postman -- --env-var baseUrl=${stack.stores.books} --reporters=json --reporter-json-export`.split(
-          ' ',
-        ),
-        file,
-      ],
-      { cwd: ROOT, stdio: 'inherit' },
-    );
-    report = JSON.parse(readFileSync(file, 'utf8')) as Report;
-  });
-
-  it('makes every request of the collection, and every assertion holds', () => {
-    const counts = { pending: 0, failed: 0 };
-    const { requests, assertions } = report.run.stats;
+  it('sends every request of the collection: the answers are like the examples and pass the tests', async () => {
+    const { code, output } = await stack.command('postman');
+    assert.equal(code, 0, output);
     assert.deepEqual(
-      { requests, assertions },
-      {
-        requests: { total: requestsOf(report.collection).length, ...counts },
-        assertions: { total: assertions.total, ...counts },
-      },
+      [...output.matchAll(/^✔ (.+?) +(\d+)$/gm)].map(([, name, status]) => [name, Number(status)]),
+      requests.map(({ name, response }) => [name, response![0]!.code]),
     );
-    assert.ok(assertions.total >= 3 * requests.total);
+    const [, checks] = new RegExp(
+      `^${requests.length} requests, (\\d+) checks, 0 failed$`,
+      'm',
+    ).exec(output)!;
+    // its status, what it says, the name of its trace, its example
+    assert.ok(Number(checks) >= 4 * requests.length, output);
   });
 
   it('calls every operation of the API', async () => {
@@ -164,7 +137,7 @@ describe('npm run postman', { concurrency: 1 }, () => {
     const operations = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    const called = requestsOf(report.collection).map(
+    const called = requests.map(
       ({ request }) =>
         `${request!.method} /${request!.url.path.join('/').replace(/:(\w+)/g, '{$1}')}`,
     );
@@ -173,20 +146,5 @@ describe('npm run postman', { concurrency: 1 }, () => {
       operations.filter((operation) => !called.includes(operation)),
       [],
     );
-  });
-
-  it('has an example for each request: what the service really answers, but for ids and dates', () => {
-    const neutral = (json: string) => json && (JSON.parse(json.replace(/\d+/g, '0')) as unknown);
-    const answers = report.run.executions.map(({ item, response }) => [
-      item.name,
-      response.code,
-      neutral(Buffer.from(response.stream.data).toString()),
-    ]);
-    const examples = requestsOf(report.collection).map(({ name, response }) => [
-      name,
-      response![0]!.code,
-      neutral(response![0]!.body),
-    ]);
-    assert.deepEqual(answers, examples);
   });
 });

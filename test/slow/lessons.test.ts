@@ -21,9 +21,9 @@ describe('npm run lesson', { concurrency: 1 }, () => {
     const output = await beginLesson(stack, 'slow-query').succeeds();
     assert.match(
       output,
-      /^ {2}firing LatencyHigh backend-example is slow: .* longer than [\d.]+s$/m,
+      /^ {2}firing LatencyBudgetBurn backend-example is slow: [\d.]+% of its requests take longer than 250 ms$/m,
     );
-    assert.match(output, /^ {2}resolved LatencyHigh /m);
+    assert.match(output, /^ {2}resolved LatencyBudgetBurn /m);
     assert.equal(await faults(), 404);
     const { code, output: status } = await stack.command('status');
     assert.equal(code, 0);

@@ -1,20 +1,23 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { components } from '../../cli/components/index.ts';
+import { ROOT } from '../../cli/paths.ts';
 import { itAnswersPages } from '../support/live-pages.ts';
 import { NativeStack } from '../support/native-stack.ts';
 import { itFollowsOwnService } from '../support/own-service.ts';
 import type { Outcome } from '../support/run.ts';
 import { assertTour, booksCreated, itSendsSignals, traffic } from '../support/signals.ts';
+import { terminalPicture, textOf, timeless } from '../support/terminal-picture.ts';
 
 // One start of the whole native stack, as people start it: the tour, the pages, every signal.
 
 describe('the native stack', { concurrency: 1 }, () => {
   let stack: NativeStack;
   let started: Outcome;
+  let tour = '';
 
   before(async () => {
     stack = await NativeStack.create();
@@ -49,6 +52,18 @@ describe('the native stack', { concurrency: 1 }, () => {
     const second = await stack.command('tour');
     assert.equal(second.code, 0, second.output);
     assertTour(second.output, counted);
+    tour = second.output;
+  });
+
+  it('npm run tour looks as in its picture', () => {
+    const picture = readFileSync(join(ROOT, 'docs/pictures/tour.svg'), 'utf8');
+    const lines = (svg: string) =>
+      textOf(svg).map((line) => timeless(line).replace('Tempo stand-in', 'Tempo').slice(0, 60));
+    assert.deepEqual(
+      lines(picture),
+      lines(terminalPicture('npm run tour', tour)),
+      'docs/pictures/tour.svg is older than the tour: npm run pictures -- tour',
+    );
   });
 
   itAnswersPages(() => stack);

@@ -79,6 +79,8 @@ export async function assertAnswer(
 /** The answer to a query as the pages write it: one line for each series, log line or trace. */
 async function ask(stores: TestedStores, language: string, query: string): Promise<string[]> {
   if (language === 'promql') return (await stores.queryMetrics(query)).map(sampleLine);
+  if (language === 'traceql' && query.includes('} |'))
+    return (await stores.queryTraceMetrics(query)).map(sampleLine);
   if (language === 'traceql')
     return (await stores.search(query)).map(
       (trace) => `${trace.rootServiceName}  ${trace.rootTraceName}`,

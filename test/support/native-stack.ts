@@ -125,17 +125,24 @@ export class NativeStack implements TestedStack {
   /**
    * Starts one component with its config of this repository and nothing around it; its data stay for the
    * next start.
-   * @param ports ports of others on 127.0.0.1, by "name:inside"
+   * @param ports ports of others on 127.0.0.1, or of its own, by "name:inside"
+   * @param args more arguments for it
    */
-  async startAlone(name: string, ports: Record<string, number> = {}): Promise<ManagedProcess> {
+  async startAlone(
+    name: string,
+    ports: Record<string, number> = {},
+    args: string[] = [],
+  ): Promise<ManagedProcess> {
     const { context } = this;
     const { settings } = context;
     const part = component(name);
     const chosen = await choosePorts(components, settings);
     const port = (of: string, inside: number) =>
       ports[`${of}:${inside}`] ?? chosen.get(`${of}:${inside}`)!;
-    const { file } = await obtainProgram(context, programOf(part, settings)!);
+    const program = programOf(part, settings);
+    const file = program ? (await obtainProgram(context, program)).file : '';
     const command = await prepare(part, context, port, file);
+    command.args.push(...args);
     const started = new ManagedProcess(name, command, join(this.folder, `${name}.log`));
     const { port: inside, path } = part.readiness!;
     await started.waitUntilReady(

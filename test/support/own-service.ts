@@ -8,10 +8,23 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { poll } from '../../cli/checks.ts';
 import { ROOT } from '../../cli/paths.ts';
+import type { Span } from '../../cli/stores.ts';
 import { assertAnswer, title } from './live-pages.ts';
 import { readPage } from './pages.ts';
-import type { TestedStack } from './signals.ts';
+import { eventually, type TestedStack } from './signals.ts';
 import { temporaryFolder } from './temporary-folder.ts';
+
+/** A trace as the chapter draws it: a line per span, children below their parent. */
+function treeOf(spans: Span[]): string[] {
+  const below = (parent: string, depth: number): string[] =>
+    spans
+      .filter(({ parentSpanId }) => parentSpanId === parent)
+      .flatMap(({ service, name, spanId }) => [
+        `${service.padEnd(18)}${'  '.repeat(depth)}${name}`,
+        ...below(spanId, depth + 1),
+      ]);
+  return below('', 0);
+}
 
 /** Registers tests that do what docs/own-service.md says, by the letter, in a new application. */
 export function itFollowsOwnService(stack: () => TestedStack): void {
@@ -27,6 +40,7 @@ export function itFollowsOwnService(stack: () => TestedStack): void {
       ...(stack().settings.OTLP_HTTP_PORT !== 4318 && {
         OTEL_EXPORTER_OTLP_ENDPOINT: `http://localhost:${stack().settings.OTLP_HTTP_PORT}`,
       }),
+      BOOKS_URL: stack().stores.books,
     });
     let service: ChildProcess | undefined;
 
@@ -54,7 +68,14 @@ export function itFollowsOwnService(stack: () => TestedStack): void {
       });
     }
 
+    /** Ctrl-C */
+    async function endService(): Promise<void> {
+      service!.kill('SIGINT');
+      assert.deepEqual(await once(service!, 'exit'), [0, null]);
+    }
+
     async function startService(text: string): Promise<void> {
+      if (service) await endService();
       const exec = text.replace('node ', 'exec node '); // a signal then reaches node itself
       service = spawn('bash', ['-c', exec], {
         cwd: app,
@@ -80,11 +101,22 @@ export function itFollowsOwnService(stack: () => TestedStack): void {
         });
     });
 
+    step('one trace has the spans of both services, as the chapter says', async () => {
+      const response = await fetch('http://localhost:5600/shelf');
+      const traceId = response.headers.get('x-trace-id')!;
+      const { text } = blocks.find(({ value }) => value.endsWith('compares the trace with it'))!;
+      let tree: string[] = [];
+      await eventually(`the spans of trace ${traceId}`, async () => {
+        tree = treeOf(await stack().stores.queryTrace(traceId));
+        return tree.length === text.split('\n').length;
+      });
+      assert.deepEqual(tree, text.split('\n'));
+    });
+
     step('the service ends in order, and sends what it still has', async () => {
       const last = await fetch('http://localhost:5600', { headers: { connection: 'close' } });
       assert.equal(last.status, 200);
-      service!.kill('SIGINT'); // Ctrl-C
-      assert.deepEqual(await once(service!, 'exit'), [0, null]);
+      await endService();
       const sent = await poll(async () => {
         const lines = await stack().stores.queryLogs('{service_name="my-service"} |= "GET / 200"');
         return lines.length >= 3 && lines.length;

@@ -20,7 +20,9 @@ export interface Block {
 
 /** The pages of the tutorial. */
 export function pages(): string[] {
-  return files.filter((file) => /^(README|CONTRIBUTING|CHANGELOG|docs\/.*)\.md$/.test(file));
+  return files.filter((file) =>
+    /^(README|CONTRIBUTING|CHANGELOG|SECURITY|docs\/.*)\.md$/.test(file),
+  );
 }
 
 /** The code blocks of a page, and what is wrong with it as far as that needs no running stack. */
@@ -136,10 +138,14 @@ function layoutProblems(text: string): string[] {
     .map((path) => `there is no ${path}`);
 }
 
+/** Where GitHub has the issues, seen from a file of the main branch. */
+const ISSUES = '../../issues';
+
 function linkProblems(page: string, href: string, source: string): string[] {
   if (/^[a-z]+:/.test(href)) return [];
   const [path = '', anchor] = decodeURI(href).split('#');
   const target = path ? normalize(join(dirname(page), path)) : page;
+  if (target === ISSUES) return [];
   if (path && !isThere(target)) return [`the link ${href} leads to nothing`];
   if (!anchor || anchors(path ? read(target) : source).includes(anchor)) return [];
   return [`${target} has no heading #${anchor}`];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkPath, checkRules, lock } from '../../cli/native/preflight.ts';
@@ -91,8 +91,8 @@ describe('lock', () => {
     other.kill('SIGKILL');
     await new Promise((ended) => other.once('exit', ended));
     const release = await lock(folder);
-    assert.ok(existsSync(join(folder, 'start.lock')));
+    assert.equal(readlinkSync(join(folder, 'start.lock')), String(process.pid));
     release();
-    assert.equal(existsSync(join(folder, 'start.lock')), false);
+    assert.throws(() => readlinkSync(join(folder, 'start.lock')), { code: 'ENOENT' });
   });
 });

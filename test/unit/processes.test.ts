@@ -102,28 +102,21 @@ describe('ports', () => {
     assert.equal(await isListening(port), false);
   });
 
-  it('are reported with who listens at ::1, where another has 127.0.0.1', async (t) => {
-    const other = spawn(process.execPath, [
-      '-e',
-      "const s = require('net').createServer().listen(0, '127.0.0.1', () => console.log(s.address().port))",
-    ]);
-    const [output] = (await once(other.stdout, 'data')) as [Buffer];
-    const port = Number(output.toString());
-    const server = createServer().listen(port, '::1');
+  it('are held by who listens at ::1 alone, too: a browser may go there', async (t) => {
+    const server = createServer().listen(0, '::1');
     try {
       await once(server, 'listening');
-      const holds = async (host?: '::1') => (await portHolder(port, host)).split(' (')[0];
-      assert.equal(await holds('::1'), `process ${process.pid}`);
-      server.close();
-      assert.equal(await holds(), `process ${other.pid}`);
-    } catch (error) {
-      if ((error as { syscall?: string }).syscall !== 'listen') throw error;
-      t.skip('there is no IPv6 here');
-    } finally {
-      server.close();
-      other.kill();
+    } catch {
+      return t.skip('there is no IPv6 here');
     }
+    const { port } = server.address() as AddressInfo;
+    assert.equal(await isListening(port), true);
+    assert.match(await portHolder(port), new RegExp(`^process ${process.pid} \\(`));
+    server.close();
   });
+
+  it('that nobody has are held by nobody that can be seen', async () =>
+    assert.equal(await portHolder(1), 'a process of another user, or one outside this container'));
 });
 
 describe('choosePorts', () => {

@@ -1,7 +1,7 @@
 /**
  * The stand-in on its own and, when TEMPO_URL and TEMPO_OTLP_URL (say
- * http://127.0.0.1:3200 and http://127.0.0.1:55681) name a real Tempo, its
- * answers next to Tempo's: same spans in, same JSON out.
+ * http://127.0.0.1:3200 and http://127.0.0.1:55681) name a real Tempo with
+ * our config, its answers next to Tempo's: same spans in, same JSON out.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,13 +24,19 @@ const SERVICE = `books-${randomBytes(4).toString('hex')}`;
 /** Two traces, as the books service makes them. One in 16 ids begins with 0. */
 const OK = `0a${randomBytes(15).toString('hex')}`;
 const ERROR = `f${randomBytes(16).toString('hex').slice(1)}`;
-const NAMES = { [OK.replace(/^0+/, '')]: 'ok', [ERROR]: 'error' };
+const NAMES = { [OK]: 'ok', [ERROR]: 'error' };
 /** Seconds since 1970: ERROR starts one second after OK. */
 const NOW = Math.floor(Date.now() / 1000) - 10;
 const WINDOW = { start: NOW - 60, end: NOW + 60, limit: 1000 };
 
 const attributes = (values: Record<string, object>): object[] =>
   Object.entries(values).map(([key, value]) => ({ key, value }));
+
+/** Longer than Tempo keeps. */
+const exception = {
+  name: 'exception',
+  attributes: attributes({ 'exception.stacktrace': { stringValue: 'at a\n'.repeat(4_000) } }),
+};
 
 /** Server 1 > controller 2 > service 3 > client 4, as the collector sends it. */
 function bookTrace(traceId: string, start = NOW, failed = false): any {
@@ -44,7 +50,7 @@ function bookTrace(traceId: string, start = NOW, failed = false): any {
     startTimeUnixNano: String(BigInt(start * 1e3 + ms[0]!) * 1_000_000n),
     endTimeUnixNano: String(BigInt(start * 1e3 + ms[1]!) * 1_000_000n),
     status: failed && id < 4 ? { code: 2, message: 'no such shelf' } : {},
-    events: failed && id === 2 ? [{ name: 'exception' }] : [],
+    events: failed && id === 2 ? [exception] : [],
   });
   const http = attributes({
     'http.route': { stringValue: '/books/create' },
@@ -200,6 +206,13 @@ describe('the stand-in for Tempo', () => {
     });
   }
 
+  test('cuts attributes at the length in tempo-config.yaml', async () => {
+    const { json } = await get(store, `/api/v2/traces/${ERROR}`);
+    const [, { spans }] = json.trace.resourceSpans[0].scopeSpans;
+    const [trace] = spans[0].events[0].attributes;
+    assert.equal(trace.value.stringValue.length, 16_384);
+  });
+
   test('answers a search with the newest trace first, in Tempo’s shape', async () => {
     const { json } = await search(store, '{ kind = server }');
     const span = {
@@ -216,7 +229,7 @@ describe('the stand-in for Tempo', () => {
       spanSet: { spans: [span], matched: 1 },
       spanSets: [{ spans: [span], matched: 1 }],
     });
-    assert.equal(json.traces[1].traceID, OK.slice(1), 'without leading zeros');
+    assert.equal(json.traces[1].traceID, OK, 'with its leading zero');
   });
 
   test('limits the traces, by default to 20, and the spans of each to 3', async (t) => {
@@ -299,7 +312,7 @@ describe('the stand-in for Tempo', () => {
       ['{ span."a b" = 1 }', 'span."a b"'],
       ['{ trace:duration > 1s }', 'trace:duration'],
       ['{ parent.a = 1 }', 'parent.a'],
-      ['{} with (most_recent=true)', 'with (most_recent=true)'],
+      ['{} with (most_recent=false)', 'with (most_recent=false)'],
     ] as const) {
       const { status, text } = await search(store, q);
       assert.equal(status, 400, q);

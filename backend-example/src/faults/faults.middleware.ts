@@ -35,7 +35,9 @@ export class FaultsMiddleware implements NestMiddleware {
     if (blockMs) block(blockMs);
     if (latencyMs) await sleep(latencyMs);
     if (errorRatio && Math.random() < errorRatio)
-      throw new Error('An injected fault');
+      throw new Error('An injected fault', {
+        cause: new Error(`errorRatio is ${errorRatio}`),
+      });
     this.faults.ofRequest.run(faults, next);
   }
 }

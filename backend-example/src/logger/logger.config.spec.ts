@@ -2,7 +2,7 @@ import { createServer, request, type RequestOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Writable } from 'node:stream';
 import { pinoHttp, type HttpLogger } from 'pino-http';
-import { loggerConfig } from './logger.config';
+import { loggerConfig, stackOf } from './logger.config';
 
 type Line = Record<string, unknown>;
 
@@ -169,12 +169,24 @@ describe(loggerConfig.name, () => {
     expect(lines[0].err).toEqual({
       type: 'AggregateError',
       message: '',
-      stack: err.stack,
+      stack: `${err.stack}\ncaused by: ${refused.stack}`,
       code: 'E',
       aggregateErrors: [
         { type: 'Error', message: 'refused', stack: refused.stack, port: 5432 },
       ],
     });
+  });
+
+  it('says no more of a path than helps, and counts unknown methods as one', async () => {
+    const path = `/${'x'.repeat(5000)}?q=1`;
+    const shown = `/${'x'.repeat(254)}…`;
+    expect(await logOf({ method: 'PROPFIND', path }, 404)).toEqual([
+      expect.objectContaining({
+        msg: `PROPFIND ${shown} 404`,
+        'http.request.method': '_OTHER',
+        'url.path': shown,
+      }),
+    ]);
   });
 
   it('hides the secrets of a real request and response', async () => {
@@ -207,5 +219,45 @@ describe(loggerConfig.name, () => {
       loggerConfig({ NODE_ENV }).pinoHttp;
     expect(transport()).toHaveProperty('transport.target', 'pino-pretty');
     expect(transport('production')).toHaveProperty('transport', undefined);
+  });
+});
+
+describe(stackOf.name, () => {
+  it('has the stacks of all causes, from the outside to the inside', () => {
+    const inner = new Error('inner', { cause: 'a text' });
+    const middle = new AggregateError([new TypeError('side')], 'middle', {
+      cause: inner,
+    });
+    const outer = new Error('outer', { cause: middle });
+    const side = middle.errors[0] as Error;
+    expect(stackOf(outer)).toBe(
+      [outer.stack, middle.stack, inner.stack, side.stack, 'a text'].join(
+        '\ncaused by: ',
+      ),
+    );
+  });
+
+  it('ends where errors are their own causes, or very many', () => {
+    const a = new Error('a');
+    const b = new Error('b', { cause: a });
+    a.cause = b;
+    expect(stackOf(a)).toBe(`${a.stack}\ncaused by: ${b.stack}`);
+
+    let last: Error | undefined;
+    for (let i = 10_000; i > 0; i--) {
+      last = new Error(`${i}`, { cause: last });
+      last.stack = `Error: ${i}`;
+    }
+    expect(stackOf(last!)).toMatch(/^Error: 1\ncaused by: Error: 2\n/);
+    expect(stackOf(last!)).toMatch(/\ncaused by: Error: 20$/);
+  });
+
+  it('is cut with a mark, and does not look into other objects', () => {
+    const long = new Error('x'.repeat(20_000), { cause: { secret: 'S' } });
+    expect(stackOf(long)).toHaveLength(16_384);
+    expect(stackOf(long)).toMatch(/^Error: x+…$/);
+    expect(stackOf(new Error('', { cause: { secret: 'S' } }))).not.toContain(
+      'caused by',
+    );
   });
 });

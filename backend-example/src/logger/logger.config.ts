@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isNativeError } from 'node:util/types';
 import { stdSerializers, stdTimeFunctions } from 'pino';
 import type { Options } from 'pino-http';
 import { readEnv } from '../env';
@@ -33,8 +34,8 @@ export function loggerConfig(env = process.env): { pinoHttp: Options } {
         res: withoutSecrets,
         request: withoutSecrets,
         response: withoutSecrets,
-        err: withoutSecrets,
-        error: (error: Error) => withoutSecrets(stdSerializers.err(error)),
+        err: serializeError,
+        error: (error: Error) => serializeError(stdSerializers.err(error)),
         // Do not repeat the request on every line: the trace id leads to it.
         reqId: () => undefined,
       },
@@ -75,14 +76,57 @@ function withoutSecrets(value: unknown): unknown {
   return kept;
 }
 
+/** What pino makes of an error, whose `stack` lacks the errors that an AggregateError stands for. */
+function serializeError(value: unknown): unknown {
+  const kept = withoutSecrets(value);
+  const { raw } = Object(value) as { raw?: unknown };
+  return isNativeError(raw) ? { ...Object(kept), stack: stackOf(raw) } : kept;
+}
+
+/** In characters: as long as an attribute may be, see instrumentation.ts. */
+const LONGEST_STACK = 16_384;
+
+/**
+ * The stack of an error and of everything that it was caused by: `cause`, whose own cause, and the
+ * `errors` of an AggregateError. Of 20 errors at most, and 16,384 characters.
+ */
+export function stackOf(error: Error): string {
+  const found = new Set<unknown>([error]);
+  // A loop over a set also visits what is added meanwhile.
+  for (const one of found) {
+    const { cause, errors } = Object(one) as {
+      cause?: unknown;
+      errors?: unknown;
+    };
+    for (const nested of [cause, ...(Array.isArray(errors) ? errors : [])])
+      // Other objects may hold anything, secrets included.
+      if (isNativeError(nested) || typeof nested === 'string')
+        if (found.size < 20) found.add(nested);
+  }
+  const stacks = [...found].map((one) =>
+    isNativeError(one) ? (one.stack ?? String(one)) : String(one),
+  );
+  return cut(stacks.join('\ncaused by: '), LONGEST_STACK);
+}
+
+/** The beginning of a long text, and a mark. */
+function cut(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+}
+
 type ExpressRequest = IncomingMessage & {
   originalUrl?: string;
   route?: { path?: string };
 };
 
+/** Without the query, and no more of it than helps: anybody can send 16 kB. */
 function path(request: ExpressRequest): string {
-  return (request.originalUrl ?? request.url ?? '/').split('?', 1)[0];
+  return cut((request.originalUrl ?? request.url ?? '/').split('?', 1)[0], 256);
 }
+
+// Those that the semantic conventions know. Node.js takes some thirty, down to UNBIND.
+const METHODS =
+  'CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE'.split(' ');
 
 /** The pattern that matched; without a match what is left is the wildcard of this middleware. */
 function route({ route }: ExpressRequest): string | undefined {
@@ -104,7 +148,9 @@ function requestAttributes(
   { responseTime }: { responseTime: number },
 ) {
   return {
-    'http.request.method': request.method,
+    'http.request.method': METHODS.includes(request.method ?? '')
+      ? request.method
+      : '_OTHER',
     'http.route': route(request),
     'url.path': path(request),
     // none was sent when the client went away first

@@ -7,13 +7,16 @@ import {
 } from '@nestjs/common';
 import { SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Response } from 'express';
-import { STATUS_CODES } from 'node:http';
-import { isDatabaseUnavailable } from '../database/database-unavailable';
+import {
+  codeOf,
+  isDatabaseUnavailable,
+} from '../database/database-unavailable';
+import { stackOf } from '../logger/logger.config';
 import {
   InvalidRequestException,
   type InvalidField,
 } from './invalid-request.exception';
-import { PROBLEM_JSON, type ProblemDetails } from './problem-details';
+import { PROBLEM_JSON, toProblemJson } from './problem-details';
 
 /**
  * Answers every error as problem details (RFC 9457).
@@ -28,15 +31,21 @@ export class ProblemDetailsFilter implements ExceptionFilter {
 
   catch(exception: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<Response>();
-    const problem = toProblem(exception);
+    const [status, detail, errors] = toProblem(exception);
 
-    if (problem.status >= 500 && !(exception instanceof HttpException)) {
+    if (status >= 500 && !(exception instanceof HttpException)) {
       const error =
         exception instanceof Error ? exception : new Error(String(exception));
       // When both addresses of localhost refuse, Node's error has an empty message.
-      this.logger.error({ err: error }, error.message || problem.detail);
+      this.logger.error({ err: error }, error.message || detail);
       const span = trace.getActiveSpan();
-      span?.recordException(error);
+      // The SDK would take the error's own stack only.
+      span?.recordException({
+        code: codeOf(error),
+        name: error.name,
+        message: error.message,
+        stack: stackOf(error),
+      });
       span?.setStatus({ code: SpanStatusCode.ERROR, message: error.message });
     }
 
@@ -46,35 +55,29 @@ export class ProblemDetailsFilter implements ExceptionFilter {
       return;
     }
     response
-      .status(problem.status)
+      .status(status)
       .type(PROBLEM_JSON)
-      .send(JSON.stringify(problem));
+      .send(toProblemJson(status, detail, errors));
   }
 }
 
-function toProblem(exception: unknown): ProblemDetails {
+/** The arguments of toProblemJson. */
+function toProblem(
+  exception: unknown,
+): [status: number, detail: string, errors?: InvalidField[]] {
   if (exception instanceof InvalidRequestException) {
-    return problem(400, exception.message, exception.errors);
+    return [400, exception.message, exception.errors];
   }
   if (exception instanceof HttpException) {
-    return problem(exception.getStatus(), exception.message);
+    return [exception.getStatus(), exception.message];
   }
   if (isRefusedByExpress(exception)) {
-    return problem(exception.status, exception.message);
+    return [exception.status, exception.message];
   }
   if (isDatabaseUnavailable(exception)) {
-    return problem(503, 'The database is not available, try again later');
+    return [503, 'The database is not available, try again later'];
   }
-  return problem(500, 'The server could not process the request');
-}
-
-function problem(
-  status: number,
-  detail: string,
-  errors?: InvalidField[],
-): ProblemDetails {
-  const title = STATUS_CODES[status] ?? 'Error';
-  return { type: 'about:blank', title, status, detail, errors };
+  return [500, 'The server could not process the request'];
 }
 
 /** Errors of Express and its body parser carry the 4xx status that they stand for. */

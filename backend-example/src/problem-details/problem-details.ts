@@ -6,6 +6,7 @@ import {
   ApiResponse,
   getSchemaPath,
 } from '@nestjs/swagger';
+import { STATUS_CODES } from 'node:http';
 import type { InvalidField } from './invalid-request.exception';
 
 /** The media type of every error this service answers with. */
@@ -40,6 +41,28 @@ export class ProblemDetails {
     example: [{ pointer: '#/title', detail: 'title must not be empty' }],
   })
   errors?: InvalidField[];
+}
+
+/** The longest sentence of an answer, which may repeat what was sent: a path, the name of a field. */
+const LONGEST_DETAIL = 1000;
+
+/** Problem details as they are sent. */
+export function toProblemJson(
+  status: number,
+  detail: string,
+  errors?: InvalidField[],
+): string {
+  const problem: ProblemDetails = {
+    type: 'about:blank',
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail:
+      detail.length > LONGEST_DETAIL
+        ? `${detail.slice(0, LONGEST_DETAIL)}…`
+        : detail,
+    errors,
+  };
+  return JSON.stringify(problem);
 }
 
 /** Documents an error response in the OpenAPI description. */

@@ -78,6 +78,46 @@ describe('the body of a new book', () => {
     ]);
   });
 
+  it.each([
+    '__proto__',
+    'constructor',
+    'prototype',
+    'toString',
+    'hasOwnProperty',
+    '__defineGetter__',
+  ])('is refused with the field %s, which every object has', async (name) => {
+    const book = JSON.parse(
+      `{"title":"T","author":"A","${name}":{"polluted":true}}`,
+    ) as unknown;
+    expect(await refused(book)).toEqual([
+      {
+        pointer: `#/${name}`,
+        detail: `property ${name} should not exist`,
+      },
+    ]);
+    expect({}).not.toHaveProperty('polluted');
+  });
+
+  const nested = (depth: number): unknown =>
+    depth === 0 ? 'T' : [nested(depth - 1)];
+  const tooMuch = 'No more than 100 values, and 5 levels of them, are allowed';
+
+  it.each([
+    ['101 fields', Object.fromEntries(Array.from('x'.repeat(101)).entries())],
+    ['101 values in a list', { title: Array(101).fill(1) }],
+    ['a list of long lists', { title: Array(50).fill([1]) }],
+    ['six levels', { title: nested(5) }],
+    ['a thousand levels', { title: nested(1000) }],
+  ])('is refused before it is looked at, with %s', async (_, value) => {
+    await expect(body(value)).rejects.toThrow(tooMuch);
+  });
+
+  it('may be as long as it may be', async () => {
+    const fields = Object.fromEntries(Array.from('x'.repeat(100)).entries());
+    expect(await refused(fields)).toHaveLength(102);
+    expect(await refused({ title: nested(4), author: 'A' })).toHaveLength(1);
+  });
+
   it.each([[undefined], [null], [5], ['text'], [true], [[]]])(
     'is refused when it is %j',
     async (value) => {
@@ -172,6 +212,9 @@ describe('the query of the list', () => {
   it('refuses an unknown parameter', async () => {
     expect(await refusal('query', FindBooksDto, { page: '2' })).toEqual([
       { parameter: 'page', detail: 'property page should not exist' },
+    ]);
+    expect(await refusal('query', FindBooksDto, { valueOf: '2' })).toEqual([
+      { parameter: 'valueOf', detail: 'property valueOf should not exist' },
     ]);
   });
 });

@@ -10,10 +10,13 @@ import {
   type InvalidField,
 } from '../problem-details/invalid-request.exception';
 
+/** In a body, a path or a query, nested ones included. */
+const MOST_VALUES = 100;
+const DEEPEST = 5;
+
 /**
  * Turns body, path and query into their DTO classes and refuses what does not fit, unknown
- * fields included, with an InvalidRequestException that names each field once. (Names that every object
- * has, such as `constructor`, are dropped without a word.)
+ * fields included, with an InvalidRequestException that names each field once.
  */
 @Injectable()
 export class RequestValidationPipe extends ValidationPipe {
@@ -31,12 +34,30 @@ export class RequestValidationPipe extends ValidationPipe {
     if (metadata.type === 'body' && !isObject(value)) {
       throw new BadRequestException('The request body must be a JSON object');
     }
+    if (isTooMuch(value)) {
+      throw new BadRequestException(
+        `No more than ${MOST_VALUES} values, and ${DEEPEST} levels of them, are allowed`,
+      );
+    }
+    // Nest drops these without a word.
+    const dropped = Object.keys(Object(value) as object).filter(
+      (name) => name in Object.prototype || name === 'prototype',
+    );
+    if (dropped.length > 0) {
+      throw new InvalidRequestException(
+        dropped.map((name) =>
+          field(name, `property ${name} should not exist`, metadata.type),
+        ),
+      );
+    }
     try {
       return (await super.transform(value, metadata)) as unknown;
     } catch (error) {
       if (!(error instanceof ValidationFailed)) throw error;
       throw new InvalidRequestException(
-        error.errors.map((field) => describe(field, metadata.type)),
+        error.errors.map(({ property, constraints = {} }) =>
+          field(property, Object.values(constraints)[0], metadata.type),
+        ),
       );
     }
   }
@@ -52,14 +73,33 @@ function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function describe(
-  { property, constraints = {} }: ValidationError,
+/** Whether it would take long, or too deep a recursion, to look at all of it only to refuse it. */
+function isTooMuch(value: unknown): boolean {
+  let level = [value];
+  let count = 0;
+  for (let depth = 0; level.length > 0; depth++) {
+    count += level.length;
+    if (depth > DEEPEST || count > MOST_VALUES + 1) return true;
+    level = level.flatMap((item) =>
+      Object(item) === item ? Object.values(item as object) : [],
+    );
+  }
+  return false;
+}
+
+function field(
+  name: string,
+  detail: string,
   source: ArgumentMetadata['type'],
 ): InvalidField {
-  const detail = Object.values(constraints)[0];
   return source === 'body'
-    ? { pointer: `#/${jsonPointer(property)}`, detail }
-    : { parameter: property, detail };
+    ? { pointer: `#/${jsonPointer(short(name))}`, detail: short(detail) }
+    : { parameter: short(name), detail: short(detail) };
+}
+
+/** Enough to recognize it: anybody can send a name of 100 kB. */
+function short(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 /** A key as a JSON Pointer segment in a URI fragment (RFC 6901, sections 3 and 6). */

@@ -20,6 +20,7 @@ process.on('message', () => {
       kind: span.kind,
       status: span.status,
       events: span.events.map(({ name }) => name),
+      eventAttributes: span.events.map(({ attributes }) => attributes),
       attributes: span.attributes,
       traceId: span.spanContext().traceId,
       spanId: span.spanContext().spanId,
