@@ -48,13 +48,14 @@ const slow = [
   'lifecycle',
   'clients',
   'limits',
-  'hostile-http',
   'hostile-otlp',
   'machine',
   'supervisor',
   'alertmanager',
   'tests',
 ].map((name) => nodeTests(`${name}`, `test/{slow,containers}/${name}.test.ts`));
+/** The last, with nothing beside them: they measure how fast the service answers. */
+const alone = [nodeTests('hostile-http', 'test/slow/hostile-http.test.ts')];
 const always = [
   nodeTests('one start of the stack', 'test/stack/*.test.ts'),
   jest('service: end-to-end, telemetry', 'test/jest-e2e.js'),
@@ -65,13 +66,13 @@ const always = [
   command('types', 'npm', 'run', 'typecheck'),
 ];
 
-const wanted = [...(values.all ? slow : []), ...always].filter(
-  ({ title }) => positionals.length === 0 || positionals.some((word) => title.includes(word)),
-);
+const isWanted = ({ title }: Check) =>
+  positionals.length === 0 || positionals.some((word) => title.includes(word));
 await obtainEverything();
 const counts: Count[] = [];
 await runAll(before);
-await runAll(wanted);
+await runAll([...(values.all ? slow : []), ...always].filter(isWanted));
+if (values.all) await runAll(alone.filter(isWanted), 1);
 const sum = (key: keyof Count) => counts.reduce((total, count) => total + count[key], 0);
 console.log(
   `\nIn ${seconds(performance.now() - began)}:\n${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped`,
@@ -89,7 +90,7 @@ async function obtainEverything(): Promise<void> {
   context.progress.clear();
 }
 
-async function runAll(checks: Check[]): Promise<void> {
+async function runAll(checks: Check[], sideBySide = SIDE_BY_SIDE): Promise<void> {
   const queue = [...checks];
   const worker = async () => {
     for (let check = queue.shift(); check; check = queue.shift()) {
@@ -102,7 +103,7 @@ async function runAll(checks: Check[]): Promise<void> {
       report(check.title, count, output, performance.now() - start);
     }
   };
-  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
+  await Promise.all(Array.from({ length: sideBySide }, worker));
 }
 
 /** One line for what passed, with a line for each test that was skipped; everything for what failed. */
